@@ -1,0 +1,36 @@
+"""What the core itself brings, announced through the same hooks as any plugin."""
+
+from __future__ import annotations
+
+from globalworkspace.hookspecs import API_VERSION, Register, hookimpl
+
+globalworkspace_api = API_VERSION
+
+
+@hookimpl
+def register_datasets(register: Register) -> None:
+    register("folder", "globalworkspace.data.readers:read_folder", summary="a folder of files with metadata.csv or .jsonl")
+    register("table", "globalworkspace.data.readers:read_table", summary="a CSV, JSON lines or Parquet file")
+    register("huggingface", "globalworkspace.data.readers:read_huggingface", summary="a Hugging Face data set")
+
+
+@hookimpl
+def register_objectives(register: Register) -> None:
+    register("contrastive", "globalworkspace.objectives.contrastive:Contrastive", summary="symmetric InfoNCE")
+    register("translation", "globalworkspace.objectives.translation:Translation", summary="other domains -> target")
+    register("demi_cycle", "globalworkspace.objectives.demi_cycle:DemiCycle", summary="domain -> itself")
+    register("cycle", "globalworkspace.objectives.cycle:Cycle", summary="domain -> another -> domain")
+    register("fused", "globalworkspace.objectives.fused:Fused", summary="fused state -> each of its domains")
+
+
+@hookimpl
+def register_fusions(register: Register) -> None:
+    register("single", "globalworkspace.fusion:SingleDomain", summary="one present domain per row")
+    register("mean", "globalworkspace.fusion:Mean", summary="equal weights")
+    register("random-softmax", "globalworkspace.fusion:RandomSoftmax", summary="random weights with a temperature")
+    register("attention", "globalworkspace.fusion:KeyQueryAttention", summary="key-query attention")
+
+
+@hookimpl
+def register_initializers(register: Register) -> None:
+    register("cca", "globalworkspace.initializers:cca", summary="canonical correlations of the matched rows")

@@ -1,0 +1,1 @@
+"""Rows with missing cells, where they come from, and their latents."""

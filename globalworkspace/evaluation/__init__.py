@@ -1,0 +1,1 @@
+"""What a trained workspace can do, in numbers."""

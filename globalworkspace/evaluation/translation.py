@@ -1,0 +1,65 @@
+"""How well one domain's latents are predicted from another's.
+
+The error is the *normalised* squared error: of the activated standard latents, divided by their variance over the judged rows, averaged over
+columns. 0 is perfect, 1 is a constant guess, so that figures compare across domains and latents; R² of a column is 1 minus its error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from globalworkspace.data.table import Table
+from globalworkspace.errors import DataError
+from globalworkspace.workspace import GlobalWorkspace
+
+_CHUNK = 8192
+
+
+def direction(sources: Sequence[str], target: str) -> str:
+    """How a direction is written: `photo -> caption`."""
+    return f"{' + '.join(sources)} -> {target}"
+
+
+@torch.no_grad()
+def predict(workspace: GlobalWorkspace, table: Table, sources: Sequence[str], target: str, rows: Tensor) -> Tensor:
+    """Activated standard latents (len(rows), A) of `target` predicted from `sources` of a *standardised* latent table."""
+    pieces = []
+    for chunk in rows.split(_CHUNK):
+        codes = {name: workspace.encoder(name)(table[name].take(chunk)) for name in sources}
+        state = workspace.fusion.fuse(codes)
+        pieces.append(workspace.spec(target).activate(workspace.decoder(target)(state.code)))
+    return torch.cat(pieces)
+
+
+def normalized_error(predictions: Tensor, truths: Tensor) -> Tensor:
+    """Squared error over variance, per column: (B, A), (B, A) -> (A,); columns that do not vary are left out."""
+    variance = truths.double().var(dim=0, correction=0)
+    error = (predictions.double() - truths.double()).square().mean(dim=0)
+    varies = variance > 1e-8
+    return error[varies] / variance[varies]
+
+
+def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, float]:
+    """Normalised error of every direction between two domains that share rows of a *standardised* latent table.
+
+    Returns:
+        `"photo -> caption"` -> mean over columns.
+
+    Raises:
+        DataError: If no two domains share a row.
+    """
+    errors = {}
+    for source in table:
+        for target in table:
+            rows = (table[source].present & table[target].present).nonzero().flatten()
+            if source != target and len(rows) >= 2:
+                predictions = predict(workspace, table, (source,), target, rows)
+                errors[direction((source,), target)] = float(
+                    normalized_error(predictions, table[target].take(rows)).mean()
+                )
+    if not errors:
+        raise DataError(f"No two domains share rows to judge translations by ({table.describe()}).")
+    return errors

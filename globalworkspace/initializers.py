@@ -1,0 +1,1 @@
+"""First weights in closed form."""

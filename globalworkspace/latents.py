@@ -1,0 +1,247 @@
+"""What a latent is made of: named parts, how each is compared, and in which units.
+
+A latent is one float tensor `(B, D)`; a `LatentSpec` says what its columns mean. Three kinds of part:
+
+* continuous: real values; loss is squared error in standardised units;
+* categorical: one-hot over `size` classes; predicted as logits; loss is cross-entropy;
+* circular: `size` angles, each as (cos, sin); loss is 1 - cos of the angle between prediction and target.
+
+The workspace's networks read and write *standard* latents: continuous columns are standardised with statistics of the training
+latents and those without variance are left out, so that a dead dimension is not blown up to noise of unit size.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalworkspace.errors import DomainError
+
+PartKind = Literal["continuous", "categorical", "circular"]
+DEAD_VARIANCE = 1e-3
+"""A continuous dimension whose variance is below this share of the median variance is dead."""
+
+_EXACT_LOGIT = 12.0  # softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """A named stretch of latent columns.
+
+    Args:
+        name: Unique within the latent.
+        size: Continuous: number of dimensions. Categorical: number of classes. Circular: number of angles.
+        kind: `"continuous"`, `"categorical"` or `"circular"`.
+        interpolable: Whether a mean of two values is again a plausible value.
+    """
+
+    name: str
+    size: int = attrs.field(validator=attrs.validators.ge(1))
+    kind: PartKind = attrs.field(default="continuous", validator=attrs.validators.in_(("continuous", "categorical", "circular")))
+    interpolable: bool = attrs.field()
+
+    @interpolable.default
+    def _continuous_only(self) -> bool:
+        return self.kind == "continuous"
+
+    @property
+    def dim(self) -> int:
+        """Latent columns this part takes."""
+        return 2 * self.size if self.kind == "circular" else self.size
+
+    @property
+    def num_components(self) -> int:
+        """Terms this part adds to a loss: its dimensions, its angles, or one for a class."""
+        return 1 if self.kind == "categorical" else self.size
+
+
+@attrs.frozen
+class LatentSpec:
+    """The parts of a latent, in column order.
+
+    Example:
+        >>> spec = LatentSpec((Part(name="shape", size=3, kind="categorical"), Part(name="size", size=1)))
+        >>> spec.dim
+        4
+    """
+
+    parts: tuple[Part, ...] = attrs.field(converter=tuple)
+
+    @parts.validator
+    def _check(self, _: Any, parts: tuple[Part, ...]) -> None:
+        names = [part.name for part in parts]
+        if not parts or len(set(names)) != len(names):
+            raise DomainError(f"A latent needs at least one part and unique part names; got {names}.")
+
+    @classmethod
+    def continuous(cls, dim: int, name: str = "latent") -> LatentSpec:
+        """A latent of one continuous part of `dim` dimensions."""
+        return cls((Part(name=name, size=dim),))
+
+    @property
+    def dim(self) -> int:
+        """Number of latent columns D."""
+        return sum(part.dim for part in self.parts)
+
+    def slices(self) -> dict[str, slice]:
+        """Part name -> its columns."""
+        ends, start = {}, 0
+        for part in self.parts:
+            ends[part.name] = slice(start, start + part.dim)
+            start += part.dim
+        return ends
+
+    def split(self, latents: Tensor) -> dict[str, Tensor]:
+        """(B, D) -> part name -> (B, part.dim)."""
+        return {name: latents[:, columns] for name, columns in self.slices().items()}
+
+    def activate(self, predictions: Tensor) -> Tensor:
+        """Turn raw predictions (B, D) into latents (B, D): softmax of logits, angles onto the unit circle.
+
+        Applied before a prediction is encoded again, so that no encoder is fed logits. Gradients flow.
+        """
+        if all(part.kind == "continuous" for part in self.parts):
+            return predictions
+        pieces = []
+        for part, values in zip(self.parts, self.split(predictions).values(), strict=True):
+            if part.kind == "categorical":
+                values = values.softmax(dim=1)
+            elif part.kind == "circular":
+                values = F.normalize(values.unflatten(1, (part.size, 2)), dim=2, eps=1e-6).flatten(1)
+            pieces.append(values)
+        return torch.cat(pieces, dim=1)
+
+    def loss(self, predictions: Tensor, targets: Tensor, part_weights: Mapping[str, float] | None = None) -> Tensor:
+        """Compare raw predictions with latents, both (B, D) in standard units.
+
+        Each component (a continuous dimension, a class, an angle) adds its term; the result is their weighted mean, so
+        that 1 is about the error of a constant guess whatever the latent.
+
+        Args:
+            predictions: (B, D), logits in categorical columns.
+            targets: (B, D).
+            part_weights: Part name -> weight of each of its components (default 1).
+
+        Returns:
+            (B,) values; gradients flow to the predictions.
+        """
+        total, weight_sum = predictions.new_zeros(len(predictions)), 0.0
+        predicted, wanted = self.split(predictions), self.split(targets)
+        for part in self.parts:
+            weight = 1.0 if part_weights is None else float(part_weights.get(part.name, 1.0))
+            guess, truth = predicted[part.name], wanted[part.name]
+            if part.kind == "continuous":
+                value = (guess - truth).square().sum(dim=1)
+            elif part.kind == "categorical":
+                value = -(truth * guess.log_softmax(dim=1)).sum(dim=1)
+            else:
+                pairs = F.normalize(guess.unflatten(1, (part.size, 2)), dim=2, eps=1e-6)
+                value = (1 - (pairs * truth.unflatten(1, (part.size, 2))).sum(dim=2)).sum(dim=1)
+            total = total + weight * value
+            weight_sum += weight * part.num_components
+        return total / max(weight_sum, 1e-12)
+
+    def exact_prediction(self, targets: Tensor) -> Tensor:
+        """The raw prediction (B, D) that is exactly right for `targets`; its loss is below 1e-3."""
+        pieces = [
+            values * _EXACT_LOGIT if part.kind == "categorical" else values
+            for part, values in zip(self.parts, self.split(targets).values(), strict=True)
+        ]
+        return torch.cat(pieces, dim=1)
+
+    def without(self, dead: Tensor) -> LatentSpec:
+        """The spec of the columns left when the continuous columns marked in `dead` (D,) bool are dropped."""
+        parts = []
+        for part, columns in zip(self.parts, self.slices().values(), strict=True):
+            size = part.size - int(dead[columns].sum()) if part.kind == "continuous" else part.size
+            if size:
+                parts.append(attrs.evolve(part, size=size))
+        return LatentSpec(tuple(parts))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """JSON-able form, read back by `from_json`."""
+        return [attrs.asdict(part) for part in self.parts]
+
+    @classmethod
+    def from_json(cls, parts: list[dict[str, Any]]) -> LatentSpec:
+        """Inverse of `to_json`."""
+        return cls(tuple(Part(**part) for part in parts))
+
+
+class Standardizer(nn.Module):
+    """Between a domain's latents (B, D) and the standard latents (B, A) that the workspace's networks see.
+
+    Continuous columns become (value - mean) / std; categorical and circular columns pass unchanged; dead continuous columns are dropped
+    on the way in and refilled with their mean on the way out. The statistics are buffers: they are saved with the workspace.
+    """
+
+    mean: Tensor
+    std: Tensor
+    alive: Tensor
+
+    def __init__(self, spec: LatentSpec, mean: Tensor, std: Tensor, alive: Tensor) -> None:
+        super().__init__()
+        self.spec = spec
+        self.standard_spec = spec.without(~alive)
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", std.float())
+        self.register_buffer("alive", alive.bool())
+        self._all_alive = bool(alive.all())
+
+    @classmethod
+    def identity(cls, spec: LatentSpec) -> Standardizer:
+        """A standardizer that changes nothing, until statistics are known."""
+        return cls(spec, torch.zeros(spec.dim), torch.ones(spec.dim), torch.ones(spec.dim, dtype=torch.bool))
+
+    @classmethod
+    def fit(cls, spec: LatentSpec, latents: Tensor, domain: str = "?") -> Standardizer:
+        """Take statistics from training latents (N, D); warn about dead dimensions.
+
+        Raises:
+            DomainError: If every continuous dimension is dead and nothing else is left.
+        """
+        values = latents.double()
+        mean, std = values.mean(dim=0), values.std(dim=0, correction=0)
+        continuous = torch.zeros(spec.dim, dtype=torch.bool)
+        for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
+            continuous[columns] = part.kind == "continuous"
+        alive = torch.ones(spec.dim, dtype=torch.bool)
+        if continuous.any():
+            variances = std.square()
+            threshold = DEAD_VARIANCE * variances[continuous].median()
+            alive = ~(continuous & ((variances < threshold) | (variances <= 1e-12)))
+        if not alive.any():
+            raise DomainError(
+                f'Domain "{domain}": no latent dimension varies over {len(latents)} training rows. '
+                "Check that the rows differ and that encode() depends on its input."
+            )
+        dead = (~alive).nonzero().flatten().tolist()
+        if dead:
+            shown = ", ".join(map(str, dead[:8])) + (", …" if len(dead) > 8 else "")
+            warnings.warn(
+                f'Domain "{domain}": {len(dead)} of {spec.dim} latent dimensions are dead '
+                f"(variance under {DEAD_VARIANCE:g} of the median): {shown}. They are left out.",
+                stacklevel=2,
+            )
+        mean = torch.where(continuous, mean, torch.zeros_like(mean))
+        std = torch.where(continuous & alive, std, torch.ones_like(std))
+        return cls(spec, mean, std, alive)
+
+    def standardize(self, latents: Tensor) -> Tensor:
+        """Latents (B, D) -> standard latents (B, A)."""
+        standard = (latents - self.mean) / self.std
+        return standard if self._all_alive else standard[:, self.alive]
+
+    def restore(self, standard: Tensor) -> Tensor:
+        """Standard latents (B, A) (activated) -> latents (B, D)."""
+        if not self._all_alive:
+            full = standard.new_zeros(len(standard), len(self.alive))
+            full[:, self.alive] = standard
+            standard = full
+        return standard * self.std + self.mean

@@ -1,0 +1,1 @@
+"""Loss families: one file each."""

@@ -1,0 +1,110 @@
+"""The contract of an objective: which routes it needs walked, and how their ends are judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from globalworkspace.data.sampler import Segment
+from globalworkspace.errors import ConfigError
+from globalworkspace.latents import LatentSpec
+from globalworkspace.objectives.schedules import Schedule, Weight, schedule_of
+from globalworkspace.routes import Route, Walk, Walked
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Context:
+    """What an objective may know beside the walked routes."""
+
+    specs: Mapping[str, LatentSpec]
+    """Domain -> what its standard latents are made of."""
+    step: int
+    seed: int
+    part_weights: Mapping[str, Mapping[str, float]] = attrs.field(factory=dict)
+    """Domain -> part -> weight of each component in row losses."""
+
+
+class Objective(nn.Module, ABC):
+    """A loss family with a weight; may own parameters, which join the optimiser.
+
+    Args:
+        weight: A number (int or float), or a schedule over steps.
+        exclude: What the family leaves out: a domain (`"attributes"`: every route that begins or ends there) or a direction
+            (`"attributes -> photo"`: routes that first go from one to the other).
+
+    Raises:
+        ConfigError: If the weight is negative or no number.
+    """
+
+    name: str
+    """The family's name in logs; set by each class."""
+
+    def __init__(self, weight: Weight = 1.0, *, exclude: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.weight: Schedule = schedule_of(weight)
+        if isinstance(exclude, str):
+            raise ConfigError(f'exclude="{exclude}" must be a list, as ["{exclude}"].')
+        self.exclude = tuple(_normal(text) for text in exclude)
+
+    @abstractmethod
+    def routes(self, segment: Segment) -> Iterable[Route]:
+        """The routes that the rows of `segment` shall walk for this family."""
+
+    @abstractmethod
+    def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
+        """What is averaged into the family.
+
+        Returns:
+            Key (a route, a pair of domains) -> (rows,) values over all rows that count for it, or a single value (1,) for a term over the
+            whole batch. The family is the mean over keys of the mean over rows. Empty: the family is absent.
+        """
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """Raise a `ConfigError` if `exclude` names a domain that is not there."""
+        for text in self.exclude:
+            for name in text.split(" -> "):
+                if name not in names:
+                    raise ConfigError(f'{self.name}: exclude names the domain "{name}"; the workspace has {", ".join(names)}.')
+
+    def allows(self, *path: str) -> bool:
+        """Whether a route along these domains is not excluded."""
+        return not (
+            path[0] in self.exclude or path[-1] in self.exclude or any(f"{a} -> {b}" in self.exclude for a, b in zip(path, path[1:], strict=False))
+        )
+
+    def extra_repr(self) -> str:
+        """Weight and exclusions, for `print`."""
+        return f"weight={self.weight}" + (f", exclude={list(self.exclude)}" if self.exclude else "")
+
+
+class RowObjective(Objective):
+    """A family that compares the end of each route with what the row really holds, row by row."""
+
+    def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
+        """See `Objective.loss`: one key per route, rows of all segments that walked it pooled."""
+        mine: dict[str, list[tuple[Route, int]]] = {}
+        for index, segment in enumerate(walked.segments):
+            for route in dict.fromkeys(self.routes(segment)):
+                assert route.target is not None
+                mine.setdefault(route.target, []).append((route, index))
+        pieces: dict[Route, list[Tensor]] = {}
+        for target, walks in mine.items():
+            predictions = [walked.predictions[Walk(route, index)] for route, index in walks]
+            truths = [walked.inputs[index, target] for _, index in walks]
+            values = context.specs[target].loss(
+                torch.cat(predictions), torch.cat(truths), context.part_weights.get(target)
+            )
+            for (route, _), rows in zip(walks, values.split([len(p) for p in predictions]), strict=True):
+                pieces.setdefault(route, []).append(rows)
+        return {str(route): rows[0] if len(rows) == 1 else torch.cat(rows) for route, rows in pieces.items()}
+
+
+def _normal(text: Any) -> str:
+    if not isinstance(text, str):
+        raise ConfigError(f'exclude holds {text!r}; write a domain, "photo", or a direction, "photo -> caption".')
+    return " -> ".join(piece.strip() for piece in text.split("->"))

@@ -1,0 +1,97 @@
+"""Contrastive: the states of a matched row's domains lie close, those of different rows apart (symmetric InfoNCE)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from globalworkspace.data.sampler import Segment
+from globalworkspace.errors import ConfigError
+from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.objectives.schedules import Weight
+from globalworkspace.routes import Route, Walk, Walked
+
+MAX_SCALE = 100.0
+
+
+def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE of two batches whose rows correspond.
+
+    `(CE(s x y^T) + CE(s y x^T)) / 2` on L2-normalised rows, mean over rows; every other row of the batch is a negative.
+
+    Args:
+        first: (B, W).
+        second: (B, W).
+        scale: Scalar s, the inverse temperature.
+
+    Returns:
+        Scalar; gradients flow to all three.
+    """
+    logits = scale * F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
+    labels = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+class Contrastive(Objective):
+    """InfoNCE for every pair of domains of a matched row, groups of two and more alike.
+
+    Args:
+        weight: See `Objective`.
+        exclude: See `Objective`.
+        scale: The inverse temperature, 1 / 0.07 in the paper.
+        learn_scale: Learn its logarithm, from `scale` on, up to 100.
+        on: `"state"`: after the fusion's activation (the paper's code); `"code"`: before it (the authors' later code).
+    """
+
+    name = "contrastive"
+
+    def __init__(
+        self,
+        weight: Weight = 0.1,
+        *,
+        exclude: Sequence[str] = (),
+        scale: float = 1 / 0.07,
+        learn_scale: bool = False,
+        on: Literal["state", "code"] = "state",
+    ) -> None:
+        super().__init__(weight, exclude=exclude)
+        if on not in ("state", "code"):
+            raise ConfigError(f'contrastive: on="{on}" is unknown; write "state" or "code".')
+        if not 0 < scale <= MAX_SCALE:
+            raise ConfigError(f"contrastive: scale={scale} must lie in (0, {MAX_SCALE:g}].")
+        self.on = on
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learn_scale)
+
+    def routes(self, segment: Segment) -> Iterable[Route]:
+        """See `Objective.routes`."""
+        for name in dict.fromkeys(name for pair in self._pairs(segment) for name in pair):
+            yield Route((name,))
+
+    def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
+        """See `Objective.loss`: one value per pair of domains, over the rows of all segments that have both."""
+        scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        held: dict[tuple[str, str], list[int]] = {}
+        for index, segment in enumerate(walked.segments):
+            for pair in self._pairs(segment):
+                held.setdefault(pair, []).append(index)
+        values = {}
+        for pair, segments in held.items():
+            first, second = (torch.cat([self._points(walked, name, index) for index in segments]) for name in pair)
+            if len(first) > 1:
+                values[" <-> ".join(pair)] = info_nce(first, second, scale.to(first))[None]
+        return values
+
+    def _pairs(self, segment: Segment) -> Iterable[tuple[str, str]]:
+        for a, b in combinations(segment.group, 2):
+            if self.allows(a, b) and self.allows(b, a):
+                yield a, b
+
+    def _points(self, walked: Walked, name: str, index: int) -> Tensor:
+        state = walked.states[Walk(Route((name,)), index)]
+        return state.code if self.on == "state" else state.before

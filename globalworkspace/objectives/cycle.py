@@ -1,0 +1,49 @@
+"""Cycle: a domain to another one and back; needs no matched rows (arXiv 2306.15711).
+
+With `detach` the intermediate translation is taken as given: the way back then learns from synthetic pairs (back-translation), and the
+way there is not pushed to hide private information in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from globalworkspace.data.sampler import Segment
+from globalworkspace.errors import ConfigError
+from globalworkspace.objectives.base import RowObjective
+from globalworkspace.objectives.schedules import Weight
+from globalworkspace.routes import Route
+
+
+class Cycle(RowObjective):
+    """`{a} -> b -> a` for every domain a, through every other domain b of the workspace, on all rows that have a.
+
+    Args:
+        weight: See `Objective`.
+        exclude: See `Objective`; `"a"` leaves out the cycles that begin in a, `"a -> b"` those that go from a through b.
+        detach: Stop gradients at the intermediate translation.
+    """
+
+    name = "cycle"
+
+    def __init__(self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), detach: bool = False) -> None:
+        super().__init__(weight, exclude=exclude)
+        self.detach = detach
+        self.name = "back_translation" if detach else "cycle"
+        self.domains: tuple[str, ...] = ()
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """See `Objective.check_domains`; also learns which domains there are to cycle through."""
+        super().check_domains(names)
+        self.domains = tuple(names)
+
+    def routes(self, segment: Segment) -> Iterable[Route]:
+        """See `Objective.routes`."""
+        if segment.matched:
+            return
+        if not self.domains:
+            raise ConfigError("A Cycle must know the workspace's domains: call check_domains(names) first.")
+        (start,) = segment.group
+        for other in self.domains:
+            if other != start and start not in self.exclude and f"{start} -> {other}" not in self.exclude:
+                yield Route((start,), start, via=(other,), detach_after=1 if self.detach else None)

@@ -1,0 +1,278 @@
+"""Saving and loading: config.json, safetensors and a model card in one folder.
+
+A saved workspace names registry kinds with their distributions and versions, never import paths, and keeps each latent spec. A domain whose
+plugin is missing, or whose class was defined in a script, costs raw encoding and decoding of that domain, not the workspace.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from globalworkspace import __version__
+from globalworkspace.domain import DomainModule, HasAssets, freeze
+from globalworkspace.errors import CheckpointError, DomainError, PluginError, WorkspaceError
+from globalworkspace.latents import LatentSpec, Standardizer
+from globalworkspace.references import resolve
+from globalworkspace.registry import Registration, get_registry
+from globalworkspace.training.checkpoint import load_json, load_tensors, save_tensors, verify_folder, write_folder
+from globalworkspace.workspace import GlobalWorkspace
+
+CONFIG, WEIGHTS, CARD, ASSETS = "config.json", "model.safetensors", "README.md", "assets"
+
+
+class MissingDomain(DomainModule):
+    """Stands for a domain whose module is not at hand: its latents work, its raw data does not.
+
+    Args:
+        name: The domain.
+        latent: What its latents are made of.
+        reason: Why the module is missing and how to get it.
+    """
+
+    def __init__(self, name: str, latent: LatentSpec, reason: str, entry: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.name, self.latent, self.reason, self.entry = name, latent, reason, dict(entry)
+
+    def encode(self, raw: Any) -> Tensor:
+        """Refuse with the reason."""
+        raise DomainError(f'Domain "{self.name}" cannot read raw data: {self.reason}')
+
+    def decode(self, latents: Tensor) -> Any:
+        """Refuse with the reason."""
+        raise DomainError(f'Domain "{self.name}" cannot write raw data: {self.reason}')
+
+    def config(self) -> dict[str, Any]:
+        """Refuse: it would be saved as something it is not."""
+        raise DomainError(f'Domain "{self.name}" cannot be saved again: {self.reason}')
+
+
+# ---- one domain
+
+
+def save_domain(module: DomainModule, folder: str | Path) -> None:
+    """Save one domain module: its kind, config, and weights and files where it stores them."""
+    write_folder(Path(folder), lambda scratch: _write_domain(module, scratch))
+
+
+def load_domain(folder: str | Path) -> DomainModule:
+    """Load what `save_domain` wrote; `package:NAME/folder` names a folder inside an installed package.
+
+    Raises:
+        CheckpointError: If the folder is damaged or does not hold a domain.
+        PluginError: If no installed plugin brings its kind.
+    """
+    path = resolve(folder)
+    if not path.is_dir():
+        raise CheckpointError(f'"{path}" is no folder that save_domain() wrote.')
+    verify_folder(path)
+    return _read_domain(path)
+
+
+def build_domain(kind: str, config: Mapping[str, Any]) -> DomainModule:
+    """A new module of a registered kind.
+
+    Raises:
+        PluginError: If the kind is unknown.
+        DomainError: If its settings do not fit, naming the kind.
+    """
+    registration = get_registry().find("domain", kind)
+    loaded = registration.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, DomainModule)):
+        raise PluginError(f'The domain kind "{kind}" of {registration.distribution} names {loaded!r}, which is no DomainModule.')
+    try:
+        return loaded.from_config(config)
+    except TypeError as error:
+        raise DomainError(f'The settings of the domain kind "{kind}" do not fit: {error}.') from error
+
+
+def kind_of(module: DomainModule) -> Registration | None:
+    """The registration that a module's class comes from; None for classes that no plugin registers."""
+    target = f"{type(module).__module__}:{type(module).__qualname__}"
+    return next((r for r in get_registry().registrations if r.category == "domain" and r.target == target), None)
+
+
+def _write_domain(module: DomainModule, folder: Path) -> None:
+    registration = kind_of(module)
+    entry: dict[str, Any] = {
+        "kind": f"{registration.owner}:{registration.kind}" if registration else None,
+        "class": type(module).__name__,
+        "distribution": registration.distribution if registration else None,
+        "version": registration.version if registration else None,
+        "config": module.config(),
+        "latent": module.latent.to_json(),
+        "stores_weights": bool(module.stores_weights and module.state_dict()),
+    }
+    try:
+        text = json.dumps(entry, indent=2)
+    except TypeError as error:
+        raise DomainError(f"{type(module).__name__}.config() must be JSON-able: {error}.") from None
+    (folder / CONFIG).write_text(text)
+    if entry["stores_weights"]:
+        save_tensors(folder / WEIGHTS, module.state_dict())
+    if module.stores_weights and isinstance(module, HasAssets):
+        (folder / ASSETS).mkdir()
+        module.save_assets(folder / ASSETS)
+
+
+def _read_domain(folder: Path) -> DomainModule:
+    entry = load_json(folder / CONFIG)
+    if not isinstance(entry, dict) or "kind" not in entry:
+        raise CheckpointError(f'"{folder / CONFIG}" does not describe a domain.')
+    if entry["kind"] is None:
+        raise PluginError(
+            f"Its class {entry.get('class')} was not registered by a plugin; pass the module: from_pretrained(path, domains={{...}})."
+        )
+    module = build_domain(_known_kind(entry), entry["config"])
+    _fill_domain(module, entry, folder)
+    return freeze(module)
+
+
+def _fill_domain(module: DomainModule, entry: Mapping[str, Any], folder: Path) -> None:
+    if entry["stores_weights"]:
+        try:
+            module.load_state_dict(load_tensors(folder / WEIGHTS))
+        except RuntimeError as error:
+            raise CheckpointError(f'The weights in "{folder}" do not fit {type(module).__name__}: {error}') from None
+    if isinstance(module, HasAssets) and (folder / ASSETS).is_dir():
+        module.load_assets(folder / ASSETS)
+
+
+def _known_kind(entry: Mapping[str, Any]) -> str:
+    """The saved kind, by the owner's name where that plugin is here, else bare (another plugin may bring it now)."""
+    kind = str(entry["kind"])
+    try:
+        get_registry().find("domain", kind)
+    except PluginError as error:
+        bare = kind.rpartition(":")[2]
+        try:
+            get_registry().find("domain", bare)
+        except PluginError:
+            raise PluginError(
+                f"{error} The workspace was saved with {entry.get('distribution')} {entry.get('version')}: "
+                f"pip install {entry.get('distribution')}"
+            ) from None
+        return bare
+    return kind
+
+
+# ---- a workspace
+
+
+def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
+    """Write a workspace to `folder`: config.json, model.safetensors, domains/<name>/ and README.md, under one manifest."""
+
+    def fill(scratch: Path) -> None:
+        names = list(workspace.domains)
+        config = {
+            "globalworkspace": __version__,
+            "workspace": workspace.config(),
+            "domains": {
+                name: {
+                    "latent": workspace.domains[name].latent.to_json(),
+                    "standardized": name in workspace.standardized,
+                }
+                for name in names
+            },
+        }
+        (scratch / CONFIG).write_text(json.dumps(config, indent=2))
+        save_tensors(scratch / WEIGHTS, workspace.state_dict())
+        for name in names:
+            (scratch / "domains" / name).mkdir(parents=True)
+            _write_domain(workspace.domains[name], scratch / "domains" / name)
+        (scratch / CARD).write_text(_model_card(workspace))
+
+    write_folder(Path(folder), fill)
+
+
+def load_workspace(folder: str | Path, domains: Mapping[str, DomainModule] | None = None) -> GlobalWorkspace:
+    """Load what `save_pretrained` wrote.
+
+    Args:
+        folder: The folder.
+        domains: Modules to use instead of building the saved ones, by name.
+
+    Raises:
+        CheckpointError: If the folder is missing, damaged, or does not fit.
+    """
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise CheckpointError(f'"{path}" is no folder that save_pretrained() wrote.')
+    verify_folder(path)
+    config = load_json(path / CONFIG)
+    given = dict(domains or {})
+    unknown = [name for name in given if name not in config["domains"]]
+    if unknown:
+        raise DomainError(f'"{path}" has no domain "{unknown[0]}"; it has {", ".join(config["domains"])}.')
+    modules: dict[str, DomainModule] = {}
+    for name, entry in config["domains"].items():
+        spec = LatentSpec.from_json(entry["latent"])
+        home = path / "domains" / name
+        if name in given:
+            if given[name].latent.dim != spec.dim:
+                raise DomainError(
+                    f'The module given for domain "{name}" has {given[name].latent.dim} latent dimensions, the saved one {spec.dim}.'
+                )
+            _fill_domain(given[name], load_json(home / CONFIG), home)
+            modules[name] = given[name]
+            continue
+        try:
+            modules[name] = _read_domain(home)
+        except CheckpointError:
+            raise
+        except WorkspaceError as error:
+            warnings.warn(f'Domain "{name}" works on latents only: {error}', stacklevel=3)
+            modules[name] = MissingDomain(name, spec, str(error), load_json(home / CONFIG))
+    workspace = GlobalWorkspace(modules, **config["workspace"])
+    weights = load_tensors(path / WEIGHTS)
+    for name, entry in config["domains"].items():
+        if entry["standardized"]:
+            stem = f"standardizers.domain_{name}."
+            parts = {key: weights[stem + key] for key in ("mean", "std", "alive")}
+            workspace.restore_standardizer(name, Standardizer(modules[name].latent, **parts))
+    try:
+        workspace.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f'The weights in "{path}" do not fit its config: {error}') from None
+    return workspace.eval()
+
+
+def _model_card(workspace: GlobalWorkspace) -> str:
+    rows = []
+    for name, module in workspace.domains.items():
+        registration = kind_of(module)
+        kind = f"`{registration.kind}` ({registration.distribution} {registration.version})" if registration else type(module).__name__
+        parts = ", ".join(f"{p.name} ({p.kind}, {p.size})" for p in module.latent.parts)
+        rows.append(f"| {name} | {kind} | {parts} |")
+    size = sum(p.numel() for p in workspace.parameters())
+    return "\n".join(
+        [
+            "---",
+            "library_name: globalworkspace",
+            "tags: [multimodal, global-workspace]",
+            "---",
+            "",
+            "# Global workspace",
+            "",
+            f"{len(rows)} domains around a shared space of {workspace.dim} dimensions; {size:,} trained parameters.",
+            "",
+            "| domain | kind | latent |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "```python",
+            "from globalworkspace import GlobalWorkspace",
+            "",
+            'workspace = GlobalWorkspace.from_pretrained("path/to/this/folder")',
+            "```",
+            "",
+            "Method: Devillers, Maytié, VanRullen, *Semi-supervised Multimodal Representation Learning through a Global Workspace*, "
+            "arXiv 2306.15711.",
+            "",
+        ]
+    )

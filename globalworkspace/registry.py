@@ -1,0 +1,234 @@
+"""Which plugins are installed, what they bring, and why one of them does not work.
+
+Plugins are found through entry points and called one at a time, so that a broken one becomes a *record* with its reason
+and never stops the rest. Nothing a plugin names is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+import traceback
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pluggy
+
+from globalworkspace import builtin, hookspecs
+from globalworkspace.errors import PluginError
+
+GROUP = "globalworkspace"
+CATEGORIES = {
+    "domain": "register_domains",
+    "dataset": "register_datasets",
+    "objective": "register_objectives",
+    "fusion": "register_fusions",
+    "initializer": "register_initializers",
+    "command": "register_commands",
+}
+"""What can be registered -> the hook that registers it."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
+
+
+@attrs.frozen(kw_only=True)
+class PluginRecord:
+    """One entry point, working or not."""
+
+    name: str
+    """Entry-point name; the owner in `owner:kind`."""
+    distribution: str
+    version: str
+    module: str
+    error: str | None = None
+    """Why it is out of use; None when it works."""
+    details: str = attrs.field(default="", repr=False)
+    """Traceback, for `--json`."""
+
+
+@attrs.frozen(kw_only=True)
+class Registration:
+    """One kind that a plugin brings."""
+
+    category: str
+    kind: str
+    owner: str
+    target: str
+    summary: str
+    distribution: str
+    version: str
+
+    def load(self) -> Any:
+        """Import the target.
+
+        Raises:
+            PluginError: If importing it fails, naming the plugin, its distribution and the reason.
+        """
+        module_name, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:  # a plugin may fail with anything; the reason is passed on
+            raise PluginError(
+                f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" ({self.distribution} '
+                f"{self.version}) cannot be imported from {self.target}: {type(error).__name__}: {error}. "
+                f"Reinstall it and what it needs: pip install --force-reinstall {self.distribution}"
+            ) from error
+
+
+@attrs.define
+class Registry:
+    """All plugins and the kinds they bring. Use `get_registry()` for the installed ones."""
+
+    plugins: list[PluginRecord] = attrs.field(factory=list)
+    registrations: list[Registration] = attrs.field(factory=list)
+
+    def kinds(self, category: str) -> dict[str, Registration]:
+        """Name -> registration; a name claimed twice appears only as `owner:kind`."""
+        found: dict[str, Registration] = {}
+        entries = [r for r in self.registrations if r.category == category]
+        for entry in sorted(entries, key=lambda r: (r.kind, r.owner)):
+            shared = sum(other.kind == entry.kind for other in entries) > 1
+            found[f"{entry.owner}:{entry.kind}" if shared else entry.kind] = entry
+        return found
+
+    def find(self, category: str, kind: str) -> Registration:
+        """The registration of `kind` (or `owner:kind`).
+
+        Raises:
+            PluginError: If nothing or more than one plugin brings it, or its plugin is broken.
+        """
+        owner, _, bare = kind.rpartition(":")
+        matches = [
+            r
+            for r in self.registrations
+            if r.category == category and r.kind == bare and owner in ("", r.owner)
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            choices = " or ".join(f'"{r.owner}:{r.kind}" ({r.distribution})' for r in matches)
+            raise PluginError(f'Two plugins bring a {category} kind "{bare}". Say which one: {choices}.')
+        known = sorted(self.kinds(category))
+        message = f'No installed plugin brings a {category} kind "{kind}". Known: {", ".join(known) or "none"}.'
+        close = difflib.get_close_matches(kind, known, n=1)
+        if close:
+            message += f' Did you mean "{close[0]}"?'
+        broken = [p for p in self.plugins if p.error is not None]
+        if broken:
+            reasons = "; ".join(f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken)
+            message += f" These plugins are out of use and may bring it: {reasons}."
+        else:
+            message += " Install the add-on that brings it, for example: pip install globalworkspace-<name>."
+        raise PluginError(message)
+
+    def load(self, category: str, kind: str) -> Any:
+        """Import and return what `kind` names."""
+        return self.find(category, kind).load()
+
+    def add(self, module: ModuleType, record: PluginRecord) -> None:
+        """Take a plugin module in, or record why not; never raises for a plugin's fault."""
+        error, details, entries = None, "", []
+        try:
+            entries = _registrations(module, record)
+        except Exception as problem:  # whatever a plugin raises becomes its record
+            error, details = _reason(problem), traceback.format_exc()
+        self.plugins.append(attrs.evolve(record, error=error, details=details))
+        self.registrations.extend(entries)
+
+
+@lru_cache(maxsize=1)
+def get_registry() -> Registry:
+    """The registry of this process, discovered once."""
+    return discover(entry_points(group=GROUP))
+
+
+def discover(points: Iterable[EntryPoint]) -> Registry:
+    """Build a registry from the core's own plugin and the given entry points.
+
+    `GLOBALWORKSPACE_PLUGINS=a,b` limits third-party plugins to those entry-point names.
+    """
+    registry = Registry()
+    registry.add(
+        builtin,
+        PluginRecord(name="core", distribution="globalworkspace", version=_version(), module=builtin.__name__),
+    )
+    limit = os.environ.get("GLOBALWORKSPACE_PLUGINS")
+    allowed = None if limit is None else {name.strip() for name in limit.split(",") if name.strip()}
+    for point in sorted(set(points), key=lambda p: (p.name, p.value)):
+        distribution = point.dist.name if point.dist else "unknown distribution"
+        version = point.dist.version if point.dist else "?"
+        record = PluginRecord(name=point.name, distribution=distribution, version=version, module=point.value)
+        if allowed is not None and point.name not in allowed:
+            registry.plugins.append(attrs.evolve(record, error="switched off by GLOBALWORKSPACE_PLUGINS"))
+            continue
+        taken = next((p for p in registry.plugins if p.name == point.name and p.error is None), None)
+        if taken is not None:
+            reason = f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
+            registry.plugins.append(attrs.evolve(record, error=reason))
+            continue
+        try:
+            module = point.load()
+        except Exception as problem:  # a broken plugin must not stop the host
+            reason, details = _reason(problem), traceback.format_exc()
+            registry.plugins.append(attrs.evolve(record, error=reason, details=details))
+            continue
+        registry.add(module, record)
+    return registry
+
+
+def _registrations(module: ModuleType, record: PluginRecord) -> list[Registration]:
+    api = getattr(module, "globalworkspace_api", None)
+    if api != hookspecs.API_VERSION:
+        raise PluginError(
+            f"it was written for plugin API {api!r}, this is API {hookspecs.API_VERSION}; "
+            f"set globalworkspace_api = {hookspecs.API_VERSION} in {record.module} or install a matching version"
+        )
+    manager = pluggy.PluginManager(hookspecs.PROJECT)  # one manager a plugin: its faults stay its own
+    manager.add_hookspecs(hookspecs)
+    manager.register(module, name=record.name)
+    manager.check_pending()
+    entries: list[Registration] = []
+    for category, hook in CATEGORIES.items():
+
+        def register(kind: str, target: str, *, summary: str = "", category: str = category) -> None:
+            if not (isinstance(kind, str) and _KIND.match(kind)):
+                raise PluginError(f"{category} kind {kind!r} is not a lower-case name like 'my-kind'")
+            if not (isinstance(target, str) and _TARGET.match(target)):
+                raise PluginError(f"target {target!r} of {category} kind {kind!r} is not 'package.module:Name'")
+            if any(e.category == category and e.kind == kind for e in entries):
+                raise PluginError(f"it registers the {category} kind {kind!r} twice")
+            entries.append(
+                Registration(
+                    category=category,
+                    kind=kind,
+                    owner=record.name,
+                    target=target,
+                    summary=summary,
+                    distribution=record.distribution,
+                    version=record.version,
+                )
+            )
+
+        getattr(manager.hook, hook)(register=register)
+    return entries
+
+
+def _reason(problem: Exception) -> str:
+    text = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {text[0] if text else ''}".rstrip(": ")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("globalworkspace")
+    except PackageNotFoundError:
+        return "0+unknown"

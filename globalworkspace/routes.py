@@ -1,0 +1,219 @@
+"""Routes: paths through the workspace, and the plan that walks many of them at once.
+
+Every loss of the paper looks at the end of a route: `{photo} -> caption` (translation), `{photo} -> photo` (demi-cycle),
+`{photo} -> caption -> photo` (cycle), `{photo, caption} -> photo` (fused). Routes share beginnings; a `RoutePlan` walks each shared piece once
+and calls each network once per level, on the concatenated rows of everything that needs it.
+
+Shapes: R rows of a domain in the batch, B rows of a segment, W workspace size, A columns of a domain's standard latents.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import torch
+from torch import Tensor
+
+from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.fusion import State
+from globalworkspace.randomness import derived_generator
+
+if TYPE_CHECKING:
+    from globalworkspace.workspace import GlobalWorkspace
+
+
+@attrs.frozen
+class Route:
+    """Encode and fuse `sources`, decode to each of `via` and encode again, decode to `target`.
+
+    Args:
+        sources: Domains whose codes are fused.
+        target: The last decoded domain; None: the route ends in the workspace.
+        via: Domains passed through on the way, in order.
+        detach_after: Stop gradients after this many of `via` (1: the first intermediate translation is a given); None: never.
+    """
+
+    sources: tuple[str, ...] = attrs.field(converter=tuple)
+    target: str | None = None
+    via: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    detach_after: int | None = None
+
+    def __str__(self) -> str:
+        steps = [" + ".join(self.sources), *self.via, self.target or "workspace"]
+        if self.detach_after is not None:
+            steps[self.detach_after] += "|"
+        return " -> ".join(steps)
+
+
+@attrs.frozen
+class Walk:
+    """A route walked by the rows of one segment."""
+
+    route: Route
+    segment: int
+
+
+@attrs.frozen(eq=False)
+class Walked:
+    """What came out: states and predictions of every walk, and what the rows really hold."""
+
+    segments: tuple[Segment, ...]
+    walks: Mapping[Route, tuple[int, ...]]
+    """Route -> segments that walked it."""
+    states: Mapping[Walk, State]
+    """For routes that end in the workspace."""
+    predictions: Mapping[Walk, Tensor]
+    """For routes with a target: raw predictions (B, A)."""
+    inputs: Mapping[tuple[int, str], Tensor]
+    """(segment, domain) -> standard latents (B, A)."""
+
+
+_Node = tuple[int, tuple[str, ...], tuple[str, ...], int | None]
+"""A point of a walk: (segment, sources, domains passed so far, how many of them lie behind a gradient stop)."""
+
+
+class RoutePlan:
+    """The walks of a batch layout, ordered level by level.
+
+    Args:
+        segments: Layout of the batch.
+        routes: Per segment, the routes its rows walk.
+    """
+
+    def __init__(self, segments: Sequence[Segment], routes: Sequence[Iterable[Route]]) -> None:
+        self.segments = tuple(segments)
+        self.walks = [
+            Walk(route, index) for index, wanted in enumerate(routes) for route in dict.fromkeys(wanted)
+        ]
+        by_route: dict[Route, list[int]] = defaultdict(list)
+        for walk in self.walks:
+            by_route[walk.route].append(walk.segment)
+        self.segments_of = {route: tuple(found) for route, found in by_route.items()}
+        starts: dict[_Node, None] = {}
+        levels: list[dict[_Node, None]] = []
+        for walk in self.walks:
+            route = walk.route
+            starts[(walk.segment, route.sources, (), None)] = None
+            path = route.via + ((route.target,) if route.target is not None else ())
+            for depth in range(len(path)):
+                if depth == len(levels):
+                    levels.append({})
+                levels[depth][_node(walk, path[: depth + 1])] = None
+        self.starts = tuple(starts)
+        self.levels = [tuple(level) for level in levels]
+        self.sources = tuple(dict.fromkeys(name for _, sources, _, _ in starts for name in sources))
+
+    def walk(self, workspace: GlobalWorkspace, batch: Batch, chance: Sequence[object] | None = None) -> Walked:
+        """Walk all routes for one batch.
+
+        Args:
+            workspace: Whose networks are used.
+            batch: Standard latents with this plan's layout.
+            chance: Keys of the randomness of selection, (seed, step) say; None: expected weights.
+        """
+        inputs = _per_segment(self.segments, batch.latents)
+        codes: dict[tuple[int, str], Tensor] = {}
+        for name in self.sources:
+            held = [i for i, segment in enumerate(self.segments) if name in segment.group]
+            whole = workspace.encoder(name)(batch.latents[name])
+            for index, piece in zip(held, whole.split([self.segments[i].size for i in held]), strict=True):
+                codes[index, name] = piece
+        states: dict[_Node, State] = {}
+        for node in self.starts:
+            index, sources, _, _ = node
+            generator = None
+            if chance is not None and len(sources) > 1:
+                generator = derived_generator(*chance, "selection", index, *sources)
+            states[node] = workspace.fusion.fuse({name: codes[index, name] for name in sources}, generator=generator)
+
+        predictions: dict[_Node, Tensor] = {}
+        for depth, level in enumerate(self.levels):
+            self._decode(workspace, level, states, predictions)
+            if depth + 1 < len(self.levels):
+                self._encode_again(workspace, level, self.levels[depth + 1], predictions, states)
+
+        ends: dict[Walk, Tensor] = {}
+        for walk in self.walks:
+            if walk.route.target is not None:
+                ends[walk] = predictions[_node(walk, (*walk.route.via, walk.route.target))]
+        return Walked(
+            segments=self.segments,
+            walks=self.segments_of,
+            states={
+                walk: states[walk.segment, walk.route.sources, (), None]
+                for walk in self.walks
+                if walk.route.target is None
+            },
+            predictions=ends,
+            inputs=inputs,
+        )
+
+    def _decode(
+        self,
+        workspace: GlobalWorkspace,
+        level: Sequence[_Node],
+        states: Mapping[_Node, State],
+        predictions: dict[_Node, Tensor],
+    ) -> None:
+        """One decoder call per domain for all nodes of a level."""
+        for name, nodes in _by_domain(level).items():
+            codes = [states[_parent(node)].code for node in nodes]
+            whole = workspace.decoder(name)(torch.cat(codes))
+            predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
+
+    def _encode_again(
+        self,
+        workspace: GlobalWorkspace,
+        level: Sequence[_Node],
+        following: Sequence[_Node],
+        predictions: Mapping[_Node, Tensor],
+        states: dict[_Node, State],
+    ) -> None:
+        """One encoder call per domain for the predictions that the next level starts from."""
+        parents = dict.fromkeys(_parent(node) for node in following)
+        for name, nodes in _by_domain(parents).items():
+            pieces = []
+            for node in nodes:
+                index, sources, path, stop = node
+                prediction = predictions[index, sources, path, _shallower(stop, len(path) - 1)]
+                latents = workspace.spec(name).activate(prediction)
+                pieces.append(latents.detach() if stop == len(path) else latents)
+            whole = workspace.encoder(name)(torch.cat(pieces))
+            for node, code in zip(nodes, whole.split([len(piece) for piece in pieces]), strict=True):
+                states[node] = workspace.fusion.fuse({name: code})
+
+
+def _node(walk: Walk, path: tuple[str, ...]) -> _Node:
+    """The node of a walk whose last decoded domain is `path[-1]`."""
+    stop = walk.route.detach_after
+    return walk.segment, walk.route.sources, path, _shallower(stop, len(path) - 1)
+
+
+def _shallower(stop: int | None, passed: int) -> int | None:
+    """A gradient stop further along the path than what is passed does not yet tell nodes apart."""
+    return stop if stop is not None and stop <= passed else None
+
+
+def _parent(node: _Node) -> _Node:
+    """The state that a decoded node starts from."""
+    index, sources, path, stop = node
+    return index, sources, path[:-1], stop
+
+
+def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:
+    found: dict[str, list[_Node]] = defaultdict(list)
+    for node in nodes:
+        found[node[2][-1]].append(node)
+    return found
+
+
+def _per_segment(segments: Sequence[Segment], latents: Mapping[str, Tensor]) -> dict[tuple[int, str], Tensor]:
+    pieces = {}
+    for name, values in latents.items():
+        held = [i for i, segment in enumerate(segments) if name in segment.group]
+        for index, piece in zip(held, values.split([segments[i].size for i in held]), strict=True):
+            pieces[index, name] = piece
+    return pieces

@@ -1,0 +1,1 @@
+"""From routes to losses to a trained workspace."""

@@ -1,0 +1,114 @@
+"""From a batch to one number: walk every objective's routes together, reduce, and sum the weighted families.
+
+A family is the mean over its keys (a route, a pair of domains) of the mean over rows, rows of all groups that can walk the route pooled;
+the total is the weighted *sum* of the families. A family with nothing to do is absent from the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.errors import ConfigError
+from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.routes import RoutePlan
+from globalworkspace.workspace import GlobalWorkspace
+
+
+@attrs.frozen(eq=False)
+class LossReport:
+    """The parts of a step's loss; tensors, so that nothing waits for the device before it is read."""
+
+    total: Tensor
+    """Scalar: sum of weight x family. Gradients flow."""
+    families: Mapping[str, Tensor]
+    """Family -> scalar, before its weight."""
+    terms: Mapping[str, Mapping[str, Tensor]]
+    """Family -> key -> scalar mean over rows (detached)."""
+
+
+class LossOrchestrator(nn.Module):
+    """Computes the loss of a batch from any number of objectives.
+
+    Args:
+        workspace: What is trained.
+        objectives: The loss families; two of one name are told apart by a number.
+        seed: Of the selection's chance in fused routes.
+        part_weights: Domain -> part -> weight of each component in row losses.
+
+    Raises:
+        ConfigError: If there is no objective, or one names an unknown domain.
+    """
+
+    def __init__(
+        self,
+        workspace: GlobalWorkspace,
+        objectives: Sequence[Objective],
+        *,
+        seed: int = 0,
+        part_weights: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        super().__init__()
+        if not objectives:
+            raise ConfigError("There is no objective to train with. Give at least one.")
+        object.__setattr__(self, "workspace", workspace)  # not a sub-module: its parameters are saved with the workspace
+        self.objectives = nn.ModuleList(objectives)
+        self.seed, self.part_weights = seed, dict(part_weights or {})
+        self.names = _unique_names(objectives)
+        for objective in objectives:
+            objective.check_domains(tuple(workspace.domains))
+        self._plans: dict[tuple[Segment, ...], RoutePlan] = {}
+
+    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+        """The loss of one batch.
+
+        Args:
+            batch: Standard latents.
+            step: For schedules and for the chance in fused routes.
+
+        Raises:
+            ConfigError: If every family is absent.
+        """
+        plan = self.plan(batch.segments)
+        workspace: GlobalWorkspace = self.workspace
+        chance = (self.seed, step) if workspace.training else None
+        walked = plan.walk(workspace, batch, chance)
+        specs = {name: workspace.spec(name) for name in workspace.domains}
+        context = Context(specs=specs, step=step, seed=self.seed, part_weights=self.part_weights)
+        total: Tensor | None = None
+        families, terms = {}, {}
+        for name, objective in zip(self.names, self.objectives, strict=True):
+            assert isinstance(objective, Objective)
+            values = objective.loss(walked, context)
+            if not values:
+                continue
+            means = {key: rows.mean() for key, rows in values.items()}
+            family = torch.stack(list(means.values())).mean()
+            families[name], terms[name] = family, {key: mean.detach() for key, mean in means.items()}
+            weighted = family * objective.weight.at(step)
+            total = weighted if total is None else total + weighted
+        if total is None:
+            raise ConfigError(
+                "No objective has anything to do in this batch: "
+                f"its groups are {sorted({s.group for s in batch.segments})}, the objectives {', '.join(self.names)}."
+            )
+        return LossReport(total, families, terms)
+
+    def plan(self, segments: tuple[Segment, ...]) -> RoutePlan:
+        """The routes of all objectives for a batch layout, merged; made once per layout."""
+        if segments not in self._plans:
+            routes = [[r for o in self.objectives for r in o.routes(segment)] for segment in segments]  # type: ignore[operator, union-attr]
+            self._plans[segments] = RoutePlan(segments, routes)
+        return self._plans[segments]
+
+
+def _unique_names(objectives: Sequence[Objective]) -> list[str]:
+    names: list[str] = []
+    for objective in objectives:
+        taken = sum(name == objective.name or name.startswith(objective.name + "_#") for name in names)
+        names.append(f"{objective.name}_#{taken + 1}" if taken else objective.name)
+    return names

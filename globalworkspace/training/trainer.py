@@ -1,0 +1,435 @@
+"""The training loop: latents in, a trained workspace out.
+
+Latents are computed once, standardised, and stay on the training device; a step draws rows by index, walks the routes, and updates. Everything
+random in a step is a function of (seed, step), so that a resumed run goes on exactly as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from globalworkspace.data.latent_store import LatentStore, encode_table
+from globalworkspace.data.sampler import BatchSampler
+from globalworkspace.data.table import Column, Table
+from globalworkspace.errors import CheckpointError, ConfigError, DataError
+from globalworkspace.evaluation.translation import translation_error
+from globalworkspace.objectives.base import Objective
+from globalworkspace.objectives.presets import default_objectives
+from globalworkspace.randomness import derived_seed
+from globalworkspace.training import checkpoint
+from globalworkspace.training.config import TrainerConfig as TrainerConfig
+from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
+from globalworkspace.training.schedule import learning_rate
+from globalworkspace.workspace import GlobalWorkspace
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class TrainingResult:
+    """What a run left behind; the workspace itself was trained in place."""
+
+    history: list[dict[str, Any]]
+    """The metrics log: one dict per logged or validated step."""
+    best_step: int | None
+    best_error: float | None
+    """Smallest validation translation error (mean over directions, 1 is about a constant guess)."""
+    seconds: float
+
+
+class Trainer:
+    """Trains a workspace.
+
+    Args:
+        config: Settings.
+        objectives: Loss families; default: `default_objectives()`.
+        part_weights: Domain -> part -> weight of each component in row losses.
+
+    Example:
+        >>> Trainer(TrainerConfig(steps=10), default_objectives()).config.steps
+        10
+    """
+
+    def __init__(
+        self,
+        config: TrainerConfig | None = None,
+        objectives: Sequence[Objective] | None = None,
+        *,
+        part_weights: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self.config = config or TrainerConfig()
+        self.objectives = list(objectives) if objectives is not None else default_objectives()
+        self.part_weights = part_weights
+
+    def fit(
+        self,
+        workspace: GlobalWorkspace,
+        data: Table,
+        validation: Table | None = None,
+        *,
+        latents: bool = False,
+        store: LatentStore | None = None,
+        run_dir: str | Path | None = None,
+        resume: bool = False,
+        initializer: Callable[[GlobalWorkspace, Table], None] | None = None,
+    ) -> TrainingResult:
+        """Train `workspace` in place.
+
+        Args:
+            workspace: Its standardisation is fitted on `data` where it has none yet.
+            data: Training rows; domains of the workspace that it lacks are left alone.
+            validation: Held-out matched rows; None: none are held out and the last weights are kept.
+            latents: Whether the tables hold latents already.
+            store: Where encoded latents are kept between runs.
+            run_dir: Folder for metrics.jsonl and checkpoints; None: nothing is written.
+            resume: Go on from the newest whole checkpoint of `run_dir`, if there is one.
+            initializer: Sets the first weights from the standardised training rows.
+
+        Raises:
+            DataError: If no row is matched, or a table does not fit the workspace.
+            ConfigError: If the device or an objective does not fit.
+        """
+        began = time.monotonic()
+        config = self.config
+        data.check()
+        if not len(data.matched_rows()):
+            raise DataError(
+                f"No row is matched ({data.describe()}). A workspace needs some rows that have two domains or more."
+            )
+        device = _device(config.device)
+        if not latents:
+            options: dict[str, Any] = {"store": store, "progress": config.progress}
+            data = encode_table(workspace.domains, data, **options)
+            validation = None if validation is None else encode_table(workspace.domains, validation, **options)
+        workspace.fit_standardizers({name: data[name].cells[_items(data[name])] for name in data})
+        workspace.to(device)
+        training = standardize_table(workspace, data)
+        held_out = None if validation is None else standardize_table(workspace, validation)
+        if initializer is not None:
+            initializer(workspace, training)
+        run = _Run(self, workspace, training, held_out, Path(run_dir) if run_dir else None, device)
+        if resume:
+            run.resume()
+        run.loop()
+        return TrainingResult(
+            history=run.history,
+            best_step=run.best_step,
+            best_error=None if run.best_step is None else run.best_error,
+            seconds=time.monotonic() - began,
+        )
+
+
+def standardize_table(workspace: GlobalWorkspace, table: Table) -> Table:
+    """A latent table in standard units, on the workspace's device and in its dtype."""
+    columns = {}
+    for name in table:
+        column, standardizer = table[name], workspace.standardizer(name)
+        cells = column.cells
+        if not isinstance(cells, Tensor) or cells.ndim != 2 or cells.shape[1] != standardizer.spec.dim:
+            got = tuple(cells.shape) if isinstance(cells, Tensor) else type(cells).__name__
+            raise DataError(f'Domain "{name}": latents (items, {standardizer.spec.dim}) were expected, got {got}.')
+        bad = (~cells.isfinite().all(dim=1)).nonzero().flatten()
+        if len(bad):
+            raise DataError(f'Domain "{name}": latent {int(bad[0])} holds NaN or infinity ({len(bad)} such). Remove its row.')
+        standard = standardizer.standardize(cells.to(workspace.device, workspace.dtype))
+        columns[name] = Column(standard, column.first, column.count)
+    return Table(columns, table.origin)
+
+
+class _Run:
+    """The state of one training run."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        workspace: GlobalWorkspace,
+        training: Table,
+        validation: Table | None,
+        folder: Path | None,
+        device: torch.device,
+    ) -> None:
+        self.config, self.workspace, self.validation, self.folder = trainer.config, workspace, validation, folder
+        self.device = device
+        self.sampler = BatchSampler(
+            training,
+            matched_rows=self.config.batch_size,
+            unmatched_rows=self.config.unmatched_batch_size,
+            seed=self.config.seed,
+        )
+        self.orchestrator = LossOrchestrator(
+            workspace, trainer.objectives, seed=self.config.seed, part_weights=trainer.part_weights
+        ).to(device, workspace.dtype)
+        self.parameters = [
+            p for p in [*workspace.parameters(), *self.orchestrator.parameters()] if p.requires_grad
+        ]
+        if not self.parameters:
+            raise ConfigError("Nothing is trainable: every network of the workspace is frozen. Call set_trainable(...).")
+        self.optimizer = _adamw(self.parameters, self.config)
+        self.average = copy.deepcopy(workspace.state_dict()) if self.config.ema else None
+        self.autocast = _autocast(self.config, device)
+        self.step = 0
+        self.best_step: int | None = None
+        self.best_error = math.inf
+        self.best_weights: dict[str, Tensor] | None = None
+        self.history: list[dict[str, Any]] = []
+        if self.config.compile:
+            for network in [*workspace.encoders.values(), *workspace.decoders.values()]:
+                network.compile()
+
+    # ---- the loop
+
+    def loop(self) -> None:
+        """Train to the last step, then put the chosen weights into the workspace."""
+        config = self.config
+        self.workspace.train()
+        rows_per_step = sum(segment.size for segment in self.sampler.segments) * config.accumulate
+        with tqdm(
+            total=config.steps, initial=self.step, desc="train", unit="step", disable=not config.progress, smoothing=0.05
+        ) as bar, _metrics_log(self.folder, self.step) as write:
+            while self.step < config.steps:
+                report = self._step()
+                self.step += 1
+                last = self.step == config.steps
+                entry: dict[str, Any] = {}
+                if self.step % config.log_every == 0 or last:
+                    entry |= self._losses(report)
+                if self.validation is not None and (self.step % config.validate_every == 0 or last):
+                    entry |= self._validate()
+                if entry:
+                    entry = {"step": self.step, **entry}
+                    self.history.append(entry)
+                    write(entry)
+                    bar.set_postfix(_postfix(entry, bar.format_dict.get("rate"), rows_per_step), refresh=False)
+                bar.update()
+                if self.folder is not None and (self.step % config.checkpoint_every == 0 or last):
+                    self._save()
+        self._finish()
+
+    def _step(self) -> LossReport:
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        with _dropout_seed(derived_seed(config.seed, "dropout", self.step), self.device):
+            for part in range(config.accumulate):
+                batch = self.sampler.batch(self.step * config.accumulate + part)
+                with self.autocast():
+                    report: LossReport = self.orchestrator(batch, self.step)
+                (report.total / config.accumulate).backward()  # type: ignore[no-untyped-call]
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            with torch.no_grad():
+                decay = min(config.ema, (1 + self.step) / (10 + self.step))  # a short memory while weights still move fast
+                live = self.workspace.state_dict()
+                names = [name for name, value in live.items() if value.is_floating_point()]
+                torch._foreach_lerp_([self.average[n] for n in names], [live[n] for n in names], 1 - decay)
+        return report
+
+    def _losses(self, report: LossReport) -> dict[str, Any]:
+        total = float(report.total)
+        if not math.isfinite(total):
+            families = {name: float(value) for name, value in report.families.items()}
+            raise DataError(
+                f"The loss is {total} at step {self.step} (families: {families}). Lower learning_rate, or look for extreme latents."
+            )
+        return {
+            "loss": total,
+            "families": {name: float(value) for name, value in report.families.items()},
+            "terms": {name: {key: float(v) for key, v in values.items()} for name, values in report.terms.items()},
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+        }
+
+    def _validate(self) -> dict[str, Any]:
+        assert self.validation is not None
+        with self._averaged():
+            errors = translation_error(self.workspace, self.validation)
+        mean = sum(errors.values()) / len(errors)
+        if mean < self.best_error:
+            self.best_error, self.best_step = mean, self.step
+            weights = self.average if self.average is not None else self.workspace.state_dict()
+            self.best_weights = {name: value.clone() for name, value in weights.items()}
+        return {"validation": {"translation": mean, **errors}}
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The workspace in eval mode with its averaged weights."""
+        live = None
+        if self.average is not None:
+            live = {name: value.clone() for name, value in self.workspace.state_dict().items()}
+            self.workspace.load_state_dict(self.average)
+        self.workspace.eval()
+        try:
+            yield
+        finally:
+            if live is not None:
+                self.workspace.load_state_dict(live)
+            self.workspace.train()
+
+    def _finish(self) -> None:
+        chosen = self.average
+        if self.config.keep == "best" and self.best_weights is not None:
+            chosen = self.best_weights
+        if chosen is not None:
+            self.workspace.load_state_dict(chosen)
+        self.workspace.eval()
+
+    # ---- checkpoints
+
+    def _save(self) -> None:
+        assert self.folder is not None
+        tensors = {f"workspace.{n}": v for n, v in self.workspace.state_dict().items()}
+        tensors |= {f"objectives.{n}": v for n, v in self.orchestrator.state_dict().items()}
+        tensors |= {f"average.{n}": v for n, v in (self.average or {}).items()}
+        tensors |= {f"best.{n}": v for n, v in (self.best_weights or {}).items()}
+        for index, parameter in enumerate(self.parameters):
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{index}.{key}"] = value
+        state = {
+            "step": self.step,
+            "best_step": self.best_step,
+            "best_error": None if self.best_step is None else self.best_error,
+            "config": attrs.asdict(self.config),
+            "history": self.history,
+        }
+
+        def fill(folder: Path) -> None:
+            checkpoint.save_tensors(folder / "state.safetensors", tensors)
+            (folder / "state.json").write_text(json.dumps(state))
+
+        checkpoint.write_folder(self.folder / "checkpoints" / f"step-{self.step:09d}", fill)
+        checkpoint.prune_checkpoints(self.folder / "checkpoints")
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one."""
+        if self.folder is None:
+            raise ConfigError("resume=True needs the run_dir that holds the checkpoints.")
+        found = checkpoint.newest_checkpoint(self.folder / "checkpoints")
+        if found is None:
+            return
+        state = checkpoint.load_json(found / "state.json")
+        changed = {
+            name
+            for name, value in attrs.asdict(self.config).items()
+            if name not in ("progress", "device") and state["config"].get(name) != value
+        }
+        if changed:
+            raise ConfigError(
+                f'The checkpoint "{found}" was made with another {", ".join(sorted(changed))}. '
+                "Use the same settings, or another run folder."
+            )
+        tensors = checkpoint.load_tensors(found / "state.safetensors")
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            marked = prefix + "."
+            return {n.removeprefix(marked): v.to(self.device) for n, v in tensors.items() if n.startswith(marked)}
+
+        try:
+            self.workspace.load_state_dict(part("workspace"))
+            self.orchestrator.load_state_dict(part("objectives"))
+        except RuntimeError as error:
+            raise CheckpointError(
+                f'The checkpoint "{found}" is of another workspace or other objectives: {error}'
+            ) from None
+        if self.average is not None:
+            self.average = part("average")
+        self.best_weights = part("best") or None
+        saved = part("optimizer")
+        for index, parameter in enumerate(self.parameters):
+            entries = {n.split(".", 1)[1]: v for n, v in saved.items() if n.split(".", 1)[0] == str(index)}
+            if entries:
+                entries["step"] = entries["step"].cpu()
+                self.optimizer.state[parameter] = entries
+        self.step, self.best_step, self.history = state["step"], state["best_step"], state["history"]
+        self.best_error = math.inf if state["best_error"] is None else state["best_error"]
+        log.info("resumed %s at step %d", found, self.step)
+
+
+def _items(column: Column) -> Tensor:
+    """Every item that some row of the column has."""
+    counts = column.count[column.present]
+    within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+    return (column.first[column.present].repeat_interleave(counts) + within).unique()
+
+
+def _adamw(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:
+    decayed = [p for p in parameters if p.ndim >= 2]
+    others = [p for p in parameters if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, fused=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f'The device "{name}" cannot be used: {str(error).splitlines()[0]}. Try "auto" or "cpu".') from None
+    return device
+
+
+def _autocast(config: TrainerConfig, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    if config.precision == "bf16" or (config.precision == "auto" and able):
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext
+
+
+@contextlib.contextmanager
+def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout of a step as a function of the seed, the process's own generators left as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def _metrics_log(folder: Path | None, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A writer of JSON lines; lines after `step` (of an interrupted run) are dropped first."""
+    if folder is None:
+        yield lambda entry: None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "metrics.jsonl"
+    kept = []
+    if file.exists():
+        for line in file.read_text().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a half-written last line
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+    file.write_text("".join(line + "\n" for line in kept))
+    with file.open("a") as stream:
+
+        def write(entry: Mapping[str, Any]) -> None:
+            stream.write(json.dumps(entry) + "\n")
+            stream.flush()
+
+        yield write
+
+
+def _postfix(entry: Mapping[str, Any], rate: float | None, rows_per_step: int) -> dict[str, str]:
+    shown = {name: f"{value:.3f}" for name, value in entry.get("families", {}).items()}
+    if "validation" in entry:
+        shown["val"] = f"{entry['validation']['translation']:.3f}"
+    if rate:
+        shown["rows/s"] = f"{rate * rows_per_step:,.0f}"
+    return shown

@@ -1,0 +1,368 @@
+"""The Global Workspace: a small encoder and decoder per domain around one shared space.
+
+Domain modules are frozen and stay outside the workspace's parameters and state dict; everything that is trained here is small.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from globalworkspace.domain import Decodes, DomainModule, encode_checked, freeze
+from globalworkspace.errors import ConfigError, DomainError
+from globalworkspace.fusion import Fusion, State
+from globalworkspace.latents import LatentSpec, Standardizer
+from globalworkspace.networks import MLP
+from globalworkspace.randomness import derived_seed
+from globalworkspace.registry import get_registry
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+DomainPairs = Mapping[str, DomainModule] | Iterable[tuple[str, DomainModule]]
+
+
+class GlobalWorkspace(nn.Module):
+    """Joins domains under the user's own names through one shared space.
+
+    Args:
+        domains: Name -> domain module; two of one kind are fine.
+        dim: Size W of the workspace.
+        hidden_dim: Width of the workspace encoders and decoders.
+        num_layers: Their hidden layers.
+        dropout: In their hidden layers, while training.
+        linear_path: Give them a linear path, which a closed-form initializer can set.
+        fusion: Registered kind.
+        fusion_options: Its settings.
+        activation: Of the fused state: `"tanh"` or `"none"`.
+        seed: Of the first weights.
+
+    Raises:
+        DomainError: On a bad or repeated name, or something that is no domain module.
+
+    Example:
+        >>> from globalworkspace import DomainModule, LatentSpec
+        >>> class Numbers(DomainModule):
+        ...     latent = LatentSpec.continuous(2)
+        ...     def encode(self, raw): return torch.as_tensor(raw, dtype=torch.float32)
+        ...     def decode(self, latents): return latents.tolist()
+        ...     def config(self): return {}
+        >>> ws = GlobalWorkspace({"left": Numbers(), "right": Numbers()}, dim=4)
+        >>> ws.encode({"left": [[0.0, 1.0]]}).code.shape
+        torch.Size([1, 4])
+    """
+
+    def __init__(
+        self,
+        domains: DomainPairs,
+        dim: int = 64,
+        *,
+        hidden_dim: int = 128,
+        num_layers: int = 2,
+        dropout: float = 0.0,
+        linear_path: bool = False,
+        fusion: str = "random-softmax",
+        fusion_options: Mapping[str, Any] | None = None,
+        activation: str = "tanh",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("dim", dim), ("hidden_dim", hidden_dim), ("num_layers", num_layers)):
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name}={value!r} must be a whole number of at least 1.")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout={dropout} must lie in [0, 1).")
+        self.dim, self.hidden_dim, self.num_layers = dim, hidden_dim, num_layers
+        self.dropout, self.linear_path, self.fusion_kind, self.seed = dropout, linear_path, fusion, seed
+        self._domains: dict[str, DomainModule] = {}
+        self._standardized: set[str] = set()
+        self.encoders = nn.ModuleDict()
+        self.decoders = nn.ModuleDict()
+        self.standardizers = nn.ModuleDict()
+        with _seeded(seed, "fusion"):
+            self.fusion: Fusion = get_registry().load("fusion", fusion)(dim, activation, **(fusion_options or {}))
+        for name, module in domains.items() if isinstance(domains, Mapping) else domains:
+            self._add(name, module)
+        if not self._domains:
+            raise DomainError("A workspace needs at least one domain.")
+
+    # ---- domains
+
+    @property
+    def domains(self) -> dict[str, DomainModule]:
+        """Name -> frozen domain module, in the order given."""
+        return dict(self._domains)
+
+    def add_domain(self, name: str, module: DomainModule, *, freeze_others: bool = True) -> None:
+        """Let a further domain join, also after training.
+
+        Args:
+            name: The new domain's name.
+            module: Its module.
+            freeze_others: Keep every other domain's networks as they are: only the new ones train from now on
+                (undo with `set_trainable`).
+        """
+        self._add(name, module)
+        if freeze_others:
+            self.set_trainable({name})
+
+    def set_trainable(self, names: Iterable[str]) -> None:
+        """Train the networks of the named domains only; the fusion's parameters train when every domain does."""
+        chosen = set(names)
+        for name in chosen:
+            self._check_name(name)
+        for name in self._domains:
+            self.encoder(name).requires_grad_(name in chosen)
+            self.decoder(name).requires_grad_(name in chosen)
+        self.fusion.requires_grad_(chosen == set(self._domains))
+
+    def encoder(self, name: str) -> nn.Module:
+        """The network from standard latents (B, A) of a domain to codes (B, W)."""
+        return self.encoders[_key(name)]
+
+    def decoder(self, name: str) -> nn.Module:
+        """The network from states (B, W) to raw predictions (B, A) of a domain's standard latents."""
+        return self.decoders[_key(name)]
+
+    def standardizer(self, name: str) -> Standardizer:
+        """Between a domain's latents (B, D) and its standard latents (B, A)."""
+        return cast(Standardizer, self.standardizers[_key(name)])
+
+    def spec(self, name: str) -> LatentSpec:
+        """What the standard latents (B, A) of a domain are made of."""
+        return self.standardizer(name).standard_spec
+
+    def fit_standardizers(self, latents: Mapping[str, Tensor]) -> None:
+        """Take the statistics of training latents, once per domain; domains already fitted keep theirs."""
+        for name, values in latents.items():
+            self._check_name(name)
+            if name in self._standardized:
+                continue
+            self.restore_standardizer(name, Standardizer.fit(self._domains[name].latent, values, name))
+
+    def restore_standardizer(self, name: str, standardizer: Standardizer) -> None:
+        """Give a domain its statistics; its networks are made anew if the number of live dimensions changes."""
+        if standardizer.standard_spec.dim != self.spec(name).dim:
+            self._build_networks(name, standardizer.standard_spec.dim)
+        self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
+        self._standardized.add(name)
+
+    @property
+    def standardized(self) -> frozenset[str]:
+        """Domains whose statistics are known."""
+        return frozenset(self._standardized)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the workspace's weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the workspace's weights."""
+        return next(self.parameters()).dtype
+
+    # ---- inference
+
+    @torch.no_grad()
+    def encode(
+        self, inputs: Mapping[str, Any], *, latents: bool = False, present: Mapping[str, Tensor] | None = None
+    ) -> State:
+        """The fused state of the given domains; any subset of the workspace's domains will do.
+
+        Args:
+            inputs: Domain -> raw batch of B items, or latents (B, D) where `latents` is true.
+            latents: Whether `inputs` are latents.
+            present: Domain -> (B,) bool for domains that only some rows have; their other rows are ignored.
+
+        Returns:
+            State of B rows, each fused from the domains it has with the selection's expected weights.
+        """
+        codes = {}
+        for name, given in self._latents(inputs, latents).items():
+            standard = self.standardizer(name).standardize(given.to(self.device, self.dtype))
+            codes[name] = self.encoder(name)(standard)
+        sizes = {name: len(code) for name, code in codes.items()}
+        if len(set(sizes.values())) > 1:
+            raise DomainError(f"The inputs have different batch sizes: {sizes}. Row i of each must be the same item.")
+        if present is not None:
+            present = {name: torch.as_tensor(mask, device=self.device) for name, mask in present.items()}
+        return self.fusion.fuse(codes, present)
+
+    @torch.no_grad()
+    def decode(self, state: State | Tensor, to: str, *, latents: bool = False) -> Any:
+        """A state decoded to one domain.
+
+        Args:
+            state: B rows; a tensor is taken as codes after the activation (B, W).
+            to: The target domain.
+            latents: Return latents (B, D) rather than raw data.
+
+        Raises:
+            DomainError: If the domain is unknown, or raw data is wanted and its module cannot decode.
+        """
+        self._check_name(to)
+        code = state.code if isinstance(state, State) else state
+        predicted = self.spec(to).activate(self.decoder(to)(code))
+        restored = self.standardizer(to).restore(predicted)
+        return restored if latents else self.decode_latents(to, restored)
+
+    def decode_latents(self, name: str, latents: Tensor) -> Any:
+        """Latents (B, D) -> a raw batch, by the domain's own module.
+
+        Raises:
+            DomainError: If that module cannot decode.
+        """
+        module = self._domains[name]
+        if not isinstance(module, Decodes):
+            raise DomainError(
+                f'Domain "{name}" ({type(module).__name__}) has no decode(); ask for latents=True, or use a kind that decodes.'
+            )
+        with torch.no_grad():
+            return module.decode(latents)
+
+    def translate(self, inputs: Mapping[str, Any], to: str, *, latents: bool = False) -> Any:
+        """What the given domains look like in another: `decode(encode(inputs), to)`.
+
+        With `latents=True` both the inputs and the result are latents.
+        """
+        return self.decode(self.encode(inputs, latents=latents), to, latents=latents)
+
+    def broadcast(self, state: State | Tensor, *, latents: bool = False) -> dict[str, Any]:
+        """One state decoded to every domain (that can decode, unless latents are asked for)."""
+        able = [name for name, module in self._domains.items() if latents or isinstance(module, Decodes)]
+        return {name: self.decode(state, name, latents=latents) for name in able}
+
+    # ---- saving
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Save to a folder of config.json, safetensors and a model card; see `globalworkspace.pretrained`."""
+        from globalworkspace.pretrained import save_pretrained
+
+        save_pretrained(self, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, domains: Mapping[str, DomainModule] | None = None
+    ) -> GlobalWorkspace:
+        """Load what `save_pretrained` wrote.
+
+        Args:
+            folder: The folder.
+            domains: Modules for domains whose class no installed plugin registers (defined in a script, say).
+        """
+        from globalworkspace.pretrained import load_workspace
+
+        return load_workspace(folder, domains)
+
+    # ---- internals
+
+    def config(self) -> dict[str, Any]:
+        """JSON-able keyword arguments of the constructor, without the domains."""
+        return {
+            "dim": self.dim,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "dropout": self.dropout,
+            "linear_path": self.linear_path,
+            "fusion": self.fusion_kind,
+            "fusion_options": self.fusion.config(),
+            "activation": self.fusion.activation,
+            "seed": self.seed,
+        }
+
+    def extra_repr(self) -> str:
+        """Domains and size, for `print`."""
+        return f"dim={self.dim}, domains={list(self._domains)}"
+
+    def _latents(self, inputs: Mapping[str, Any], are_latents: bool) -> dict[str, Tensor]:
+        if not inputs:
+            raise DomainError("No input was given. Give at least one domain.")
+        found = {}
+        for name, given in inputs.items():
+            self._check_name(name)
+            module = self._domains[name]
+            if not are_latents:
+                found[name] = encode_checked(name, module, given)
+            elif isinstance(given, Tensor) and given.ndim == 2 and given.shape[1] == module.latent.dim:
+                if not given.isfinite().all():
+                    raise DomainError(f'The latents given for domain "{name}" hold NaN or infinity.')
+                found[name] = given
+            else:
+                got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+                raise DomainError(
+                    f'The latents given for domain "{name}" are {got}; a tensor (batch, {module.latent.dim}) is expected.'
+                )
+        return found
+
+    def _check_name(self, name: str) -> None:
+        if name not in self._domains:
+            raise DomainError(f'The workspace has no domain "{name}"; it has {", ".join(self._domains)}.')
+
+    def _add(self, name: str, module: DomainModule) -> None:
+        if not isinstance(name, str) or not _NAME.match(name):
+            raise DomainError(f"{name!r} is no domain name. Use letters, digits, _ and -, beginning with a letter.")
+        if name in self._domains:
+            raise DomainError(f'Domain "{name}" is named twice. Give each domain its own name.')
+        if not isinstance(module, DomainModule):
+            raise DomainError(
+                f'Domain "{name}" is a {type(module).__name__}; a DomainModule is needed. Subclass globalworkspace.DomainModule.'
+            )
+        if not isinstance(getattr(module, "latent", None), LatentSpec):
+            raise DomainError(f'Domain "{name}": {type(module).__name__}.latent is no LatentSpec.')
+        self._domains[name] = freeze(module)
+        self.standardizers[_key(name)] = Standardizer.identity(module.latent)
+        self._build_networks(name, module.latent.dim)
+        if len(self._domains) > 1:
+            self._follow(name)
+
+    def _build_networks(self, name: str, latent_dim: int) -> None:
+        trainable = _key(name) not in self.encoders or any(p.requires_grad for p in self.encoder(name).parameters())
+        sizes: dict[str, Any] = {
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "dropout": self.dropout,
+            "linear_path": self.linear_path,
+        }
+        with _seeded(self.seed, "encoder", name):
+            self.encoders[_key(name)] = MLP(latent_dim, self.dim, **sizes)
+        with _seeded(self.seed, "decoder", name):
+            self.decoders[_key(name)] = MLP(self.dim, latent_dim, **sizes)
+        self.encoder(name).requires_grad_(trainable)
+        self.decoder(name).requires_grad_(trainable)
+        self._follow(name)
+
+    def _follow(self, name: str) -> None:
+        """Bring a new domain's parts to the device and dtype of the parts already there."""
+        reference = next(iter(self.encoders.values())).input.weight  # type: ignore[union-attr]
+        for part in (self.encoders, self.decoders, self.standardizers):
+            part[_key(name)].to(device=reference.device, dtype=reference.dtype)  # type: ignore[arg-type]
+        self._domains[name].to(reference.device)  # type: ignore[arg-type]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GlobalWorkspace:
+        super()._apply(fn, recurse)
+        device = self.device
+        for module in self._domains.values():
+            module.to(device)  # dtype stays: a frozen specialist runs as it was made
+        return self
+
+
+def _key(name: str) -> str:
+    return f"domain_{name}"  # ModuleDict refuses keys such as "type" or "keys", which are fair domain names
+
+
+class _seeded:
+    """Make the first weights a function of (seed, purpose), leaving the global generator as it was."""
+
+    def __init__(self, *keys: object) -> None:
+        self.seed = derived_seed(*keys)
+
+    def __enter__(self) -> None:
+        self.state = torch.get_rng_state()
+        torch.manual_seed(self.seed)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self.state)
