@@ -9,28 +9,88 @@ globalworkspace_api = API_VERSION
 
 @hookimpl
 def register_datasets(register: Register) -> None:
-    register("folder", "globalworkspace.data.readers:read_folder", summary="a folder of files with metadata.csv or .jsonl")
-    register("table", "globalworkspace.data.readers:read_table", summary="a CSV, JSON lines or Parquet file")
-    register("huggingface", "globalworkspace.data.readers:read_huggingface", summary="a Hugging Face data set")
+    register(
+        "folder",
+        "globalworkspace.data.readers:read_folder",
+        summary="a folder of files with metadata.csv or .jsonl",
+    )
+    register(
+        "table",
+        "globalworkspace.data.readers:read_table",
+        summary="a CSV, JSON lines or Parquet file",
+    )
+    register(
+        "huggingface",
+        "globalworkspace.data.readers:read_huggingface",
+        summary="a Hugging Face data set",
+    )
 
 
 @hookimpl
 def register_objectives(register: Register) -> None:
-    register("contrastive", "globalworkspace.objectives.contrastive:Contrastive", summary="symmetric InfoNCE")
-    register("translation", "globalworkspace.objectives.translation:Translation", summary="other domains -> target")
-    register("demi_cycle", "globalworkspace.objectives.demi_cycle:DemiCycle", summary="domain -> itself")
-    register("cycle", "globalworkspace.objectives.cycle:Cycle", summary="domain -> another -> domain")
-    register("fused", "globalworkspace.objectives.fused:Fused", summary="fused state -> each of its domains")
+    register(
+        "contrastive",
+        "globalworkspace.objectives.contrastive:Contrastive",
+        summary="symmetric InfoNCE",
+    )
+    register(
+        "translation",
+        "globalworkspace.objectives.translation:Translation",
+        summary="other domains -> target",
+    )
+    register(
+        "demi_cycle", "globalworkspace.objectives.demi_cycle:DemiCycle", summary="domain -> itself"
+    )
+    register(
+        "cycle", "globalworkspace.objectives.cycle:Cycle", summary="domain -> another -> domain"
+    )
+    register(
+        "fused",
+        "globalworkspace.objectives.fused:Fused",
+        summary="fused state -> each of its domains",
+    )
 
 
 @hookimpl
 def register_fusions(register: Register) -> None:
     register("single", "globalworkspace.fusion:SingleDomain", summary="one present domain per row")
     register("mean", "globalworkspace.fusion:Mean", summary="equal weights")
-    register("random-softmax", "globalworkspace.fusion:RandomSoftmax", summary="random weights with a temperature")
+    register(
+        "random-softmax",
+        "globalworkspace.fusion:RandomSoftmax",
+        summary="random weights with a temperature",
+    )
     register("attention", "globalworkspace.fusion:KeyQueryAttention", summary="key-query attention")
 
 
 @hookimpl
 def register_initializers(register: Register) -> None:
-    register("cca", "globalworkspace.initializers:cca", summary="canonical correlations of the matched rows")
+    register(
+        "cca",
+        "globalworkspace.initializers:cca",
+        summary="canonical correlations of the matched rows",
+    )
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    register(
+        "train",
+        "globalworkspace.commands.train:Train",
+        summary="train a workspace as a TOML file says",
+    )
+    register(
+        "translate",
+        "globalworkspace.commands.translate:Translate",
+        summary="translate items with a trained workspace",
+    )
+    register(
+        "fit-domain",
+        "globalworkspace.commands.fit_domain:FitDomain",
+        summary="train one domain module on its own data",
+    )
+    register(
+        "plugins",
+        "globalworkspace.commands.plugins:Plugins",
+        summary="list plugins and what they bring",
+    )

@@ -1,7 +1,7 @@
 """The contract of a modality: `DomainModule`, and the capabilities it may add.
 
-A domain module is a *frozen* specialist. It turns raw data into latents and, where it can, latents back into raw data.
-The workspace never trains it: latents are computed once and kept.
+A domain module is a *frozen* specialist. It turns raw data into latents and, where it can, latents
+back into raw data. The workspace never trains it: latents are computed once and kept.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ class DomainModule(nn.Module, ABC):
     """What `encode` returns."""
 
     stores_weights: ClassVar[bool] = True
-    """False: weights are fetched again from what `config()` names (a hub model by name and revision) and not saved."""
+    """False: weights are not saved but fetched from what `config()` names (a hub model, say)."""
 
     @abstractmethod
     def encode(self, raw: Any) -> Tensor:
-        """Raw batch -> latents (B, latent.dim), float, in eval mode and without gradients to the parameters.
+        """Raw batch -> float latents (B, latent.dim), in eval mode and without gradients.
 
         Args:
-            raw: A batch of cells as the table holds them: a sequence of B cells, or what the column's `take` gives
-                (a tensor whose first dimension is B, a mapping of columns of length B).
+            raw: A batch of cells as the table holds them: a sequence of B cells, or what the
+                column's `take` gives (a tensor whose first dimension is B, a mapping of columns of
+                length B).
         """
 
     @abstractmethod
@@ -58,16 +59,18 @@ class DomainModule(nn.Module, ABC):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> DomainModule:
-        """Build the module that `config()` describes; weights are loaded afterwards if they are stored."""
+        """Build the module that `config()` describes; stored weights are loaded afterwards."""
         return cls(**config)
 
     def fingerprint(self) -> str:
-        """Digest of class, config and weights: the same digest means the same latents for the same data."""
+        """Digest of class, config and weights: equal digests mean equal latents for equal data."""
         digest = hashlib.sha256(f"{type(self).__module__}.{type(self).__qualname__}".encode())
         digest.update(json.dumps(self.config(), sort_keys=True, default=str).encode())
         for name, value in sorted(self.state_dict().items()):
             digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(
+                value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
         return digest.hexdigest()
 
 
@@ -83,7 +86,9 @@ class Decodes(Protocol):
 class Trainable(Protocol):
     """A domain with a training loss of its own, used by `globalworkspace fit-domain`."""
 
-    def unimodal_loss(self, raw: Any, progress: float, generator: torch.Generator) -> dict[str, Tensor]:
+    def unimodal_loss(
+        self, raw: Any, progress: float, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Raw batch -> term name -> (B,) values; their sum is minimised.
 
         Args:
@@ -114,7 +119,7 @@ class Renders(Protocol):
 
 @runtime_checkable
 class HasAssets(Protocol):
-    """A domain with files beside its weights (a tokenizer), saved, digested and restored with them."""
+    """A domain with files beside its weights (a tokenizer), saved and restored with them."""
 
     def save_assets(self, folder: Path) -> None:
         """Write the files into the empty `folder`."""
@@ -125,7 +130,7 @@ class HasAssets(Protocol):
 
 @runtime_checkable
 class CompletesConfig(Protocol):
-    """A domain kind whose settings depend on the training data (the categories of a column, say)."""
+    """A domain kind whose settings depend on the training data (a column's categories, say)."""
 
     @classmethod
     def complete_config(cls, config: Mapping[str, Any], cells: Sequence[Any]) -> dict[str, Any]:
@@ -140,7 +145,9 @@ def freeze(module: DomainModule) -> DomainModule:
 
 
 @torch.no_grad()
-def encode_checked(name: str, module: DomainModule, raw: Any, rows: Sequence[int] | None = None) -> Tensor:
+def encode_checked(
+    name: str, module: DomainModule, raw: Any, rows: Sequence[int] | None = None
+) -> Tensor:
     """`module.encode(raw)` with its contract checked.
 
     Args:
@@ -158,22 +165,31 @@ def encode_checked(name: str, module: DomainModule, raw: Any, rows: Sequence[int
     latents = module.encode(raw)
     dim = module.latent.dim
     if not isinstance(latents, Tensor) or latents.ndim != 2 or latents.shape[1] != dim:
-        got = f"shape {tuple(latents.shape)}" if isinstance(latents, Tensor) else type(latents).__name__
+        got = (
+            f"shape {tuple(latents.shape)}"
+            if isinstance(latents, Tensor)
+            else type(latents).__name__
+        )
         raise DomainError(
             f'Domain "{name}" returned latents of {got}; its latent has {dim} dimensions. '
             f"Return a tensor (batch, {dim}) from encode()."
         )
     if rows is not None and len(latents) != len(rows):
         raise DomainError(
-            f'Domain "{name}" returned {len(latents)} latents for {len(rows)} cells. Return one row per cell from encode().'
+            f'Domain "{name}" returned {len(latents)} latents for {len(rows)} cells. Return one '
+            "row per cell from encode()."
         )
     if not latents.is_floating_point():
-        raise DomainError(f'Domain "{name}" returned latents of dtype {latents.dtype}; return a floating-point tensor.')
+        raise DomainError(
+            f'Domain "{name}" returned latents of dtype {latents.dtype}; return a '
+            "floating-point tensor."
+        )
     finite = latents.isfinite().all(dim=1)
     if not finite.all():
         bad = int((~finite).nonzero()[0, 0])
         where = f"row {rows[bad]}" if rows is not None else f"item {bad} of the batch"
         raise DomainError(
-            f'Domain "{name}" returned NaN or infinity for {where}. Check that cell, or remove it from the data.'
+            f'Domain "{name}" returned NaN or infinity for {where}. Check that cell, or remove '
+            "it from the data."
         )
     return latents

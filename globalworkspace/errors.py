@@ -1,7 +1,8 @@
 """Errors that a user can act on.
 
-Each names the culprit, what was given, what was expected and what to do. All of them are `ValueError`s, so a script can
-catch them as such; the command line prints their message without a traceback and exits with code 2.
+Each names the culprit, what was given, what was expected and what to do. All of them are
+`ValueError`s, so a script can catch them as such; the command line prints their message without a
+traceback and exits with code 2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Fusion: how the states of several domains become one.
 
-A domain's workspace encoder gives a *code* before fusion. Selection gives each present domain a weight, the weighted codes are summed, and
-the activation (tanh by default) makes the workspace state: `z = phi(sum_d alpha_d * e_d(u_d))` (arXiv 2306.15711; weights as in
-the authors' later fusion models).
+A domain's workspace encoder gives a *code* before fusion. Selection gives each present domain a
+weight, the weighted codes are summed, and the activation (tanh by default) makes the workspace
+state: `z = phi(sum_d alpha_d * e_d(u_d))` (arXiv 2306.15711; weights as in the authors' later
+fusion models).
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Fusion(nn.Module, ABC):
     def __init__(self, dim: int, activation: str = "tanh") -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ConfigError(f'activation="{activation}" is unknown; known: {", ".join(ACTIVATIONS)}.')
+            raise ConfigError(
+                f'activation="{activation}" is unknown; known: {", ".join(ACTIVATIONS)}.'
+            )
         self.dim, self.activation = dim, activation
 
     @abstractmethod
@@ -115,7 +118,11 @@ class SingleDomain(Fusion):
         """See `Fusion.select`."""
         if generator is None:
             return uniform_weights(present).to(codes.dtype)
-        draw = torch.rand(present.shape, generator=generator).to(codes.device).masked_fill(~present, -1.0)
+        draw = (
+            torch.rand(present.shape, generator=generator)
+            .to(codes.device)
+            .masked_fill(~present, -1.0)
+        )
         chosen = torch.zeros_like(draw).scatter_(0, draw.argmax(dim=0, keepdim=True), 1.0)
         return (chosen * present).to(codes.dtype)
 
@@ -149,7 +156,9 @@ class RandomSoftmax(Fusion):
 
 
 class KeyQueryAttention(Fusion):
-    """Softmax over domains of `key . query / sqrt(head_dim)`; keys come from the codes, the query is learnt and then refined.
+    """Softmax over domains of `key . query / sqrt(head_dim)`.
+
+    Keys come from the codes; the query is learnt and then refined.
 
     Args:
         dim: Workspace size W.
@@ -158,7 +167,9 @@ class KeyQueryAttention(Fusion):
         num_steps: Times that the query is recomputed from the fused codes.
     """
 
-    def __init__(self, dim: int, activation: str = "tanh", head_dim: int = 16, num_steps: int = 1) -> None:
+    def __init__(
+        self, dim: int, activation: str = "tanh", head_dim: int = 16, num_steps: int = 1
+    ) -> None:
         super().__init__(dim, activation)
         self.head_dim, self.num_steps = head_dim, num_steps
         self.key = nn.Linear(dim, head_dim)
@@ -181,5 +192,5 @@ class KeyQueryAttention(Fusion):
 
     def _attend(self, keys: Tensor, query: Tensor, present: Tensor) -> Tensor:
         scores = (keys * query).sum(dim=2) / self.head_dim**0.5
-        weights = scores.masked_fill(~present, -1e9).softmax(dim=0)
-        return weights * present
+        weights: Tensor = scores.masked_fill(~present, -1e9).softmax(dim=0) * present
+        return weights

@@ -1,21 +1,24 @@
-"""Decoding by example: a domain without a decoder of its own answers with the nearest item of a gallery."""
+"""Decoding by example: a domain without a decoder answers with a gallery's nearest item."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from globalworkspace.domain import encode_checked
+from globalworkspace.domain import DomainModule, encode_checked
 from globalworkspace.errors import DomainError
 
 
 class GalleryDecoding:
-    """Mixin for a `DomainModule`: `decode` returns the gallery's nearest cell by cosine, centred on the gallery's mean."""
+    """Mixin for a `DomainModule` whose `decode` returns the nearest cell of a gallery.
+
+    Nearest by cosine, centred on the gallery's mean.
+    """
 
     gallery: Sequence[Any] | None = None
     """The cells that `decode` chooses from; set by `set_gallery`."""
@@ -23,7 +26,11 @@ class GalleryDecoding:
 
     @torch.no_grad()
     def set_gallery(
-        self, cells: Sequence[Any], latents: Tensor | None = None, batch_size: int = 64, progress: bool = False
+        self,
+        cells: Sequence[Any],
+        latents: Tensor | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
     ) -> None:
         """Give the items that `decode` may answer with.
 
@@ -36,12 +43,23 @@ class GalleryDecoding:
         if len(cells) == 0:
             raise DomainError("The gallery is empty. Give at least one item to set_gallery().")
         if latents is None:
-            starts = tqdm(range(0, len(cells), batch_size), desc="gallery", disable=not progress, unit="batch")
+            starts = tqdm(
+                range(0, len(cells), batch_size), desc="gallery", disable=not progress, unit="batch"
+            )
             latents = torch.cat(
                 [
-                    encode_checked("gallery", self, cells[i : i + batch_size], range(i, min(i + batch_size, len(cells))))  # type: ignore[arg-type]
+                    encode_checked(
+                        "gallery",
+                        cast(DomainModule, self),
+                        cells[i : i + batch_size],
+                        range(i, min(i + batch_size, len(cells))),
+                    )
                     for i in starts
                 ]
+            )
+        if len(latents) != len(cells):
+            raise DomainError(
+                f"The gallery has {len(cells)} items and {len(latents)} latents; give one per item."
             )
         self.gallery, self._gallery_latents = cells, latents
 

@@ -1,8 +1,8 @@
 """The hooks a plugin may implement: all of them, read in a minute.
 
 A plugin is a light module named by an entry point of the group `globalworkspace`. It imports only
-`globalworkspace.hookimpl`, declares `globalworkspace_api = 1`, and names what it brings as dotted targets
-`"package.module:Name"` that are imported on first use.
+`globalworkspace.hookimpl`, declares `globalworkspace_api = 1`, and names what it brings as dotted
+targets `"package.module:Name"` that are imported on first use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pluggy
 
 PROJECT = "globalworkspace"
 API_VERSION = 1
-"""Version of the hooks below; a plugin states the one it was written for as `globalworkspace_api`."""
+"""Version of the hooks below; a plugin states its own as `globalworkspace_api`."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -23,7 +23,7 @@ class Register(Protocol):
     """The callback that every hook receives."""
 
     def __call__(self, kind: str, target: str, *, summary: str = "") -> None:
-        """Announce `kind`, implemented by the dotted `target`, with a one-line `summary` for listings."""
+        """Announce `kind`, implemented by the dotted `target`; `summary` is one line."""
 
 
 @hookspec
@@ -53,4 +53,4 @@ def register_initializers(register: Register) -> None:
 
 @hookspec
 def register_commands(register: Register) -> None:
-    """Subcommands of `globalworkspace`: modules or classes with `add_arguments(parser)` and `run(args) -> int`."""
+    """Subcommands of `globalworkspace`: with `add_arguments(parser)` and `run(args) -> int`."""

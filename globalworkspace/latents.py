@@ -1,19 +1,22 @@
 """What a latent is made of: named parts, how each is compared, and in which units.
 
-A latent is one float tensor `(B, D)`; a `LatentSpec` says what its columns mean. Three kinds of part:
+A latent is one float tensor `(B, D)`; a `LatentSpec` says what its columns mean. Three kinds of
+part:
 
 * continuous: real values; loss is squared error in standardised units;
 * categorical: one-hot over `size` classes; predicted as logits; loss is cross-entropy;
-* circular: `size` angles, each as (cos, sin); loss is 1 - cos of the angle between prediction and target.
+* circular: `size` angles, each as (cos, sin); loss is 1 - cos of the angle between prediction and
+  target.
 
-The workspace's networks read and write *standard* latents: continuous columns are standardised with statistics of the training
-latents and those without variance are left out, so that a dead dimension is not blown up to noise of unit size.
+The workspace's networks read and write *standard* latents: continuous columns are standardised with
+statistics of the training latents and those without variance are left out, so that a dead dimension
+is not blown up to noise of unit size.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -27,7 +30,8 @@ PartKind = Literal["continuous", "categorical", "circular"]
 DEAD_VARIANCE = 1e-3
 """A continuous dimension whose variance is below this share of the median variance is dead."""
 
-_EXACT_LOGIT = 12.0  # softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes
+# softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes
+_EXACT_LOGIT = 12.0
 
 
 @attrs.frozen(kw_only=True)
@@ -36,14 +40,18 @@ class Part:
 
     Args:
         name: Unique within the latent.
-        size: Continuous: number of dimensions. Categorical: number of classes. Circular: number of angles.
+        size: Continuous: number of dimensions. Categorical: number of classes. Circular: number of
+            angles.
         kind: `"continuous"`, `"categorical"` or `"circular"`.
         interpolable: Whether a mean of two values is again a plausible value.
     """
 
     name: str
     size: int = attrs.field(validator=attrs.validators.ge(1))
-    kind: PartKind = attrs.field(default="continuous", validator=attrs.validators.in_(("continuous", "categorical", "circular")))
+    kind: PartKind = attrs.field(
+        default="continuous",
+        validator=attrs.validators.in_(("continuous", "categorical", "circular")),
+    )
     interpolable: bool = attrs.field()
 
     @interpolable.default
@@ -61,23 +69,30 @@ class Part:
         return 1 if self.kind == "categorical" else self.size
 
 
+def _parts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    return tuple(parts)
+
+
 @attrs.frozen
 class LatentSpec:
     """The parts of a latent, in column order.
 
     Example:
-        >>> spec = LatentSpec((Part(name="shape", size=3, kind="categorical"), Part(name="size", size=1)))
+        >>> shape = Part(name="shape", size=3, kind="categorical")
+        >>> spec = LatentSpec((shape, Part(name="size", size=1)))
         >>> spec.dim
         4
     """
 
-    parts: tuple[Part, ...] = attrs.field(converter=tuple)
+    parts: tuple[Part, ...] = attrs.field(converter=_parts)
 
     @parts.validator
     def _check(self, _: Any, parts: tuple[Part, ...]) -> None:
         names = [part.name for part in parts]
         if not parts or len(set(names)) != len(names):
-            raise DomainError(f"A latent needs at least one part and unique part names; got {names}.")
+            raise DomainError(
+                f"A latent needs at least one part and unique part names; got {names}."
+            )
 
     @classmethod
     def continuous(cls, dim: int, name: str = "latent") -> LatentSpec:
@@ -102,9 +117,10 @@ class LatentSpec:
         return {name: latents[:, columns] for name, columns in self.slices().items()}
 
     def activate(self, predictions: Tensor) -> Tensor:
-        """Turn raw predictions (B, D) into latents (B, D): softmax of logits, angles onto the unit circle.
+        """Turn raw predictions (B, D) into latents: softmax of logits, angles on the unit circle.
 
-        Applied before a prediction is encoded again, so that no encoder is fed logits. Gradients flow.
+        Applied before a prediction is encoded again, so that no encoder is fed logits. Gradients
+        flow.
         """
         if all(part.kind == "continuous" for part in self.parts):
             return predictions
@@ -113,15 +129,19 @@ class LatentSpec:
             if part.kind == "categorical":
                 values = values.softmax(dim=1)
             elif part.kind == "circular":
-                values = F.normalize(values.unflatten(1, (part.size, 2)), dim=2, eps=1e-6).flatten(1)
+                values = F.normalize(values.unflatten(1, (part.size, 2)), dim=2, eps=1e-6).flatten(
+                    1
+                )
             pieces.append(values)
         return torch.cat(pieces, dim=1)
 
-    def loss(self, predictions: Tensor, targets: Tensor, part_weights: Mapping[str, float] | None = None) -> Tensor:
+    def loss(
+        self, predictions: Tensor, targets: Tensor, part_weights: Mapping[str, float] | None = None
+    ) -> Tensor:
         """Compare raw predictions with latents, both (B, D) in standard units.
 
-        Each component (a continuous dimension, a class, an angle) adds its term; the result is their weighted mean, so
-        that 1 is about the error of a constant guess whatever the latent.
+        Each component (a continuous dimension, a class, an angle) adds its term; the result is
+        their weighted mean, so that 1 is about the error of a constant guess whatever the latent.
 
         Args:
             predictions: (B, D), logits in categorical columns.
@@ -156,7 +176,7 @@ class LatentSpec:
         return torch.cat(pieces, dim=1)
 
     def without(self, dead: Tensor) -> LatentSpec:
-        """The spec of the columns left when the continuous columns marked in `dead` (D,) bool are dropped."""
+        """The spec of what is left when the continuous columns in `dead` (D,) bool are dropped."""
         parts = []
         for part, columns in zip(self.parts, self.slices().values(), strict=True):
             size = part.size - int(dead[columns].sum()) if part.kind == "continuous" else part.size
@@ -175,10 +195,11 @@ class LatentSpec:
 
 
 class Standardizer(nn.Module):
-    """Between a domain's latents (B, D) and the standard latents (B, A) that the workspace's networks see.
+    """Between latents (B, D) and the standard latents (B, A) that the networks see.
 
-    Continuous columns become (value - mean) / std; categorical and circular columns pass unchanged; dead continuous columns are dropped
-    on the way in and refilled with their mean on the way out. The statistics are buffers: they are saved with the workspace.
+    Continuous columns become (value - mean) / std; categorical and circular columns pass unchanged;
+    dead continuous columns are dropped on the way in and refilled with their mean on the way out.
+    The statistics are buffers: they are saved with the workspace.
     """
 
     mean: Tensor
@@ -197,7 +218,12 @@ class Standardizer(nn.Module):
     @classmethod
     def identity(cls, spec: LatentSpec) -> Standardizer:
         """A standardizer that changes nothing, until statistics are known."""
-        return cls(spec, torch.zeros(spec.dim), torch.ones(spec.dim), torch.ones(spec.dim, dtype=torch.bool))
+        return cls(
+            spec,
+            torch.zeros(spec.dim),
+            torch.ones(spec.dim),
+            torch.ones(spec.dim, dtype=torch.bool),
+        )
 
     @classmethod
     def fit(cls, spec: LatentSpec, latents: Tensor, domain: str = "?") -> Standardizer:

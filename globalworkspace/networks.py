@@ -1,7 +1,8 @@
 """The networks between latents and the workspace: residual MLPs with an optional linear path.
 
-The paper's networks are plain MLPs; normalisation and residuals train faster at equal size. The linear path lets a closed-form map be the
-starting point (see `initializers`): the MLP beside it then starts at zero.
+The paper's networks are plain MLPs; normalisation and residuals train faster at equal size. The
+linear path lets a closed-form map be the starting point (see `initializers`): the MLP beside it
+then starts at zero.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class MLP(nn.Module):
         in_dim: Input columns.
         out_dim: Output columns.
         hidden_dim: Width of the hidden layers.
-        num_layers: Hidden layers; 1 gives Linear-GELU-Linear, each further one is a pre-norm residual layer.
+        num_layers: Hidden layers; 1 gives Linear-GELU-Linear, each further one is a pre-norm
+            residual layer.
         dropout: Probability of dropping a hidden unit in training.
         linear_path: Add a linear map from input to output.
     """
@@ -37,7 +39,9 @@ class MLP(nn.Module):
         self.dropout = dropout
         self.input = nn.Linear(in_dim, hidden_dim)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers - 1))
-        self.hidden = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1))
+        self.hidden = nn.ModuleList(
+            nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1)
+        )
         self.output = nn.Linear(hidden_dim, out_dim)
         self.linear = nn.Linear(in_dim, out_dim) if linear_path else None
 

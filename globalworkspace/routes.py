@@ -1,10 +1,12 @@
 """Routes: paths through the workspace, and the plan that walks many of them at once.
 
-Every loss of the paper looks at the end of a route: `{photo} -> caption` (translation), `{photo} -> photo` (demi-cycle),
-`{photo} -> caption -> photo` (cycle), `{photo, caption} -> photo` (fused). Routes share beginnings; a `RoutePlan` walks each shared piece once
-and calls each network once per level, on the concatenated rows of everything that needs it.
+Every loss of the paper looks at the end of a route: `{photo} -> caption` (translation), `{photo} ->
+photo` (demi-cycle), `{photo} -> caption -> photo` (cycle), `{photo, caption} -> photo` (fused).
+Routes share beginnings; a `RoutePlan` walks each shared piece once and calls each network once per
+level, on the concatenated rows of everything that needs it.
 
-Shapes: R rows of a domain in the batch, B rows of a segment, W workspace size, A columns of a domain's standard latents.
+Shapes: R rows of a domain in the batch, B rows of a segment, W workspace size, A columns of a
+domain's standard latents.
 """
 
 from __future__ import annotations
@@ -18,11 +20,16 @@ import torch
 from torch import Tensor
 
 from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.errors import ConfigError
 from globalworkspace.fusion import State
 from globalworkspace.randomness import derived_generator
 
 if TYPE_CHECKING:
     from globalworkspace.workspace import GlobalWorkspace
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)
 
 
 @attrs.frozen
@@ -33,13 +40,23 @@ class Route:
         sources: Domains whose codes are fused.
         target: The last decoded domain; None: the route ends in the workspace.
         via: Domains passed through on the way, in order.
-        detach_after: Stop gradients after this many of `via` (1: the first intermediate translation is a given); None: never.
+        detach_after: Stop gradients after this many of `via` (1: the first intermediate translation
+            is a given); None: never.
     """
 
-    sources: tuple[str, ...] = attrs.field(converter=tuple)
+    sources: tuple[str, ...] = attrs.field(converter=_names)
     target: str | None = None
-    via: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    via: tuple[str, ...] = attrs.field(default=(), converter=_names)
     detach_after: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.sources:
+            raise ConfigError("A route needs at least one source.")
+        if self.detach_after is not None and not 1 <= self.detach_after <= len(self.via):
+            raise ConfigError(
+                f"detach_after={self.detach_after} does not fit a route via {len(self.via)} "
+                "domains; write how many of them lie before the gradient stop, or None."
+            )
 
     def __str__(self) -> str:
         steps = [" + ".join(self.sources), *self.via, self.target or "workspace"]
@@ -72,7 +89,7 @@ class Walked:
 
 
 _Node = tuple[int, tuple[str, ...], tuple[str, ...], int | None]
-"""A point of a walk: (segment, sources, domains passed so far, how many of them lie behind a gradient stop)."""
+"""A point of a walk: (segment, sources, domains passed, how many lie behind a gradient stop)."""
 
 
 class RoutePlan:
@@ -86,7 +103,9 @@ class RoutePlan:
     def __init__(self, segments: Sequence[Segment], routes: Sequence[Iterable[Route]]) -> None:
         self.segments = tuple(segments)
         self.walks = [
-            Walk(route, index) for index, wanted in enumerate(routes) for route in dict.fromkeys(wanted)
+            Walk(route, index)
+            for index, wanted in enumerate(routes)
+            for route in dict.fromkeys(wanted)
         ]
         by_route: dict[Route, list[int]] = defaultdict(list)
         for walk in self.walks:
@@ -94,6 +113,7 @@ class RoutePlan:
         self.segments_of = {route: tuple(found) for route, found in by_route.items()}
         starts: dict[_Node, None] = {}
         levels: list[dict[_Node, None]] = []
+        again: list[dict[_Node, None]] = []
         for walk in self.walks:
             route = walk.route
             starts[(walk.segment, route.sources, (), None)] = None
@@ -101,12 +121,21 @@ class RoutePlan:
             for depth in range(len(path)):
                 if depth == len(levels):
                     levels.append({})
-                levels[depth][_node(walk, path[: depth + 1])] = None
+                    again.append({})
+                node = _node(walk, path[: depth + 1])
+                levels[depth][node] = None
+                if depth > 0:
+                    again[depth - 1][_parent(node)] = None
+            if route.target is None and route.via:
+                again[len(path) - 1][_end_state(walk)] = None
         self.starts = tuple(starts)
         self.levels = [tuple(level) for level in levels]
+        self.encoded_again = [tuple(nodes) for nodes in again]
         self.sources = tuple(dict.fromkeys(name for _, sources, _, _ in starts for name in sources))
 
-    def walk(self, workspace: GlobalWorkspace, batch: Batch, chance: Sequence[object] | None = None) -> Walked:
+    def walk(
+        self, workspace: GlobalWorkspace, batch: Batch, chance: Sequence[object] | None = None
+    ) -> Walked:
         """Walk all routes for one batch.
 
         Args:
@@ -119,7 +148,9 @@ class RoutePlan:
         for name in self.sources:
             held = [i for i, segment in enumerate(self.segments) if name in segment.group]
             whole = workspace.encoder(name)(batch.latents[name])
-            for index, piece in zip(held, whole.split([self.segments[i].size for i in held]), strict=True):
+            for index, piece in zip(
+                held, whole.split([self.segments[i].size for i in held]), strict=True
+            ):
                 codes[index, name] = piece
         states: dict[_Node, State] = {}
         for node in self.starts:
@@ -127,13 +158,14 @@ class RoutePlan:
             generator = None
             if chance is not None and len(sources) > 1:
                 generator = derived_generator(*chance, "selection", index, *sources)
-            states[node] = workspace.fusion.fuse({name: codes[index, name] for name in sources}, generator=generator)
+            states[node] = workspace.fusion.fuse(
+                {name: codes[index, name] for name in sources}, generator=generator
+            )
 
         predictions: dict[_Node, Tensor] = {}
-        for depth, level in enumerate(self.levels):
+        for level, again in zip(self.levels, self.encoded_again, strict=True):
             self._decode(workspace, level, states, predictions)
-            if depth + 1 < len(self.levels):
-                self._encode_again(workspace, level, self.levels[depth + 1], predictions, states)
+            self._encode_again(workspace, again, predictions, states)
 
         ends: dict[Walk, Tensor] = {}
         for walk in self.walks:
@@ -143,9 +175,7 @@ class RoutePlan:
             segments=self.segments,
             walks=self.segments_of,
             states={
-                walk: states[walk.segment, walk.route.sources, (), None]
-                for walk in self.walks
-                if walk.route.target is None
+                walk: states[_end_state(walk)] for walk in self.walks if walk.route.target is None
             },
             predictions=ends,
             inputs=inputs,
@@ -167,14 +197,12 @@ class RoutePlan:
     def _encode_again(
         self,
         workspace: GlobalWorkspace,
-        level: Sequence[_Node],
-        following: Sequence[_Node],
+        wanted: Sequence[_Node],
         predictions: Mapping[_Node, Tensor],
         states: dict[_Node, State],
     ) -> None:
-        """One encoder call per domain for the predictions that the next level starts from."""
-        parents = dict.fromkeys(_parent(node) for node in following)
-        for name, nodes in _by_domain(parents).items():
+        """One encoder call per domain for the predictions that lead to the wanted states."""
+        for name, nodes in _by_domain(wanted).items():
             pieces = []
             for node in nodes:
                 index, sources, path, stop = node
@@ -182,7 +210,9 @@ class RoutePlan:
                 latents = workspace.spec(name).activate(prediction)
                 pieces.append(latents.detach() if stop == len(path) else latents)
             whole = workspace.encoder(name)(torch.cat(pieces))
-            for node, code in zip(nodes, whole.split([len(piece) for piece in pieces]), strict=True):
+            for node, code in zip(
+                nodes, whole.split([len(piece) for piece in pieces]), strict=True
+            ):
                 states[node] = workspace.fusion.fuse({name: code})
 
 
@@ -190,6 +220,11 @@ def _node(walk: Walk, path: tuple[str, ...]) -> _Node:
     """The node of a walk whose last decoded domain is `path[-1]`."""
     stop = walk.route.detach_after
     return walk.segment, walk.route.sources, path, _shallower(stop, len(path) - 1)
+
+
+def _end_state(walk: Walk) -> _Node:
+    """The state that a walk without a target ends in."""
+    return walk.segment, walk.route.sources, walk.route.via, walk.route.detach_after
 
 
 def _shallower(stop: int | None, passed: int) -> int | None:
@@ -210,7 +245,9 @@ def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:
     return found
 
 
-def _per_segment(segments: Sequence[Segment], latents: Mapping[str, Tensor]) -> dict[tuple[int, str], Tensor]:
+def _per_segment(
+    segments: Sequence[Segment], latents: Mapping[str, Tensor]
+) -> dict[tuple[int, str], Tensor]:
     pieces = {}
     for name, values in latents.items():
         held = [i for i, segment in enumerate(segments) if name in segment.group]

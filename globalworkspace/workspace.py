@@ -1,6 +1,7 @@
 """The Global Workspace: a small encoder and decoder per domain around one shared space.
 
-Domain modules are frozen and stay outside the workspace's parameters and state dict; everything that is trained here is small.
+Domain modules are frozen and stay outside the workspace's parameters and state dict; everything
+that is trained here is small.
 """
 
 from __future__ import annotations
@@ -76,14 +77,21 @@ class GlobalWorkspace(nn.Module):
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout={dropout} must lie in [0, 1).")
         self.dim, self.hidden_dim, self.num_layers = dim, hidden_dim, num_layers
-        self.dropout, self.linear_path, self.fusion_kind, self.seed = dropout, linear_path, fusion, seed
+        self.dropout, self.linear_path, self.fusion_kind, self.seed = (
+            dropout,
+            linear_path,
+            fusion,
+            seed,
+        )
         self._domains: dict[str, DomainModule] = {}
         self._standardized: set[str] = set()
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
         self.standardizers = nn.ModuleDict()
         with _seeded(seed, "fusion"):
-            self.fusion: Fusion = get_registry().load("fusion", fusion)(dim, activation, **(fusion_options or {}))
+            self.fusion: Fusion = get_registry().load("fusion", fusion)(
+                dim, activation, **(fusion_options or {})
+            )
         for name, module in domains.items() if isinstance(domains, Mapping) else domains:
             self._add(name, module)
         if not self._domains:
@@ -102,15 +110,15 @@ class GlobalWorkspace(nn.Module):
         Args:
             name: The new domain's name.
             module: Its module.
-            freeze_others: Keep every other domain's networks as they are: only the new ones train from now on
-                (undo with `set_trainable`).
+            freeze_others: Keep every other domain's networks as they are: only the new ones train
+                from now on (undo with `set_trainable`).
         """
         self._add(name, module)
         if freeze_others:
             self.set_trainable({name})
 
     def set_trainable(self, names: Iterable[str]) -> None:
-        """Train the networks of the named domains only; the fusion's parameters train when every domain does."""
+        """Train the named domains only; the fusion's parameters train when every domain does."""
         chosen = set(names)
         for name in chosen:
             self._check_name(name)
@@ -124,7 +132,7 @@ class GlobalWorkspace(nn.Module):
         return self.encoders[_key(name)]
 
     def decoder(self, name: str) -> nn.Module:
-        """The network from states (B, W) to raw predictions (B, A) of a domain's standard latents."""
+        """The network from states (B, W) to raw predictions (B, A) of standard latents."""
         return self.decoders[_key(name)]
 
     def standardizer(self, name: str) -> Standardizer:
@@ -136,15 +144,17 @@ class GlobalWorkspace(nn.Module):
         return self.standardizer(name).standard_spec
 
     def fit_standardizers(self, latents: Mapping[str, Tensor]) -> None:
-        """Take the statistics of training latents, once per domain; domains already fitted keep theirs."""
+        """Take the statistics of training latents; domains already fitted keep theirs."""
         for name, values in latents.items():
             self._check_name(name)
             if name in self._standardized:
                 continue
-            self.restore_standardizer(name, Standardizer.fit(self._domains[name].latent, values, name))
+            self.restore_standardizer(
+                name, Standardizer.fit(self._domains[name].latent, values, name)
+            )
 
     def restore_standardizer(self, name: str, standardizer: Standardizer) -> None:
-        """Give a domain its statistics; its networks are made anew if the number of live dimensions changes."""
+        """Give a domain its statistics; networks are made anew if its live dimensions change."""
         if standardizer.standard_spec.dim != self.spec(name).dim:
             self._build_networks(name, standardizer.standard_spec.dim)
         self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
@@ -169,27 +179,41 @@ class GlobalWorkspace(nn.Module):
 
     @torch.no_grad()
     def encode(
-        self, inputs: Mapping[str, Any], *, latents: bool = False, present: Mapping[str, Tensor] | None = None
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        latents: bool = False,
+        present: Mapping[str, Tensor] | None = None,
     ) -> State:
         """The fused state of the given domains; any subset of the workspace's domains will do.
 
         Args:
             inputs: Domain -> raw batch of B items, or latents (B, D) where `latents` is true.
             latents: Whether `inputs` are latents.
-            present: Domain -> (B,) bool for domains that only some rows have; their other rows are ignored.
+            present: Domain -> (B,) bool for domains that only some rows have; their other rows are
+                ignored.
 
         Returns:
-            State of B rows, each fused from the domains it has with the selection's expected weights.
+            State of B rows, each fused from the domains it has with the selection's expected
+            weights.
         """
+        masks = {
+            name: torch.as_tensor(mask, dtype=torch.bool) for name, mask in (present or {}).items()
+        }
         codes = {}
-        for name, given in self._latents(inputs, latents).items():
+        for name, given in self._latents(inputs, latents, masks).items():
             standard = self.standardizer(name).standardize(given.to(self.device, self.dtype))
             codes[name] = self.encoder(name)(standard)
         sizes = {name: len(code) for name, code in codes.items()}
         if len(set(sizes.values())) > 1:
-            raise DomainError(f"The inputs have different batch sizes: {sizes}. Row i of each must be the same item.")
+            raise DomainError(
+                f"The inputs have different batch sizes: {sizes}. Row i of each must be the "
+                "same item."
+            )
         if present is not None:
-            present = {name: torch.as_tensor(mask, device=self.device) for name, mask in present.items()}
+            present = {
+                name: torch.as_tensor(mask, device=self.device) for name, mask in present.items()
+            }
         return self.fusion.fuse(codes, present)
 
     @torch.no_grad()
@@ -202,7 +226,8 @@ class GlobalWorkspace(nn.Module):
             latents: Return latents (B, D) rather than raw data.
 
         Raises:
-            DomainError: If the domain is unknown, or raw data is wanted and its module cannot decode.
+            DomainError: If the domain is unknown, or raw data is wanted and its module cannot
+                decode.
         """
         self._check_name(to)
         code = state.code if isinstance(state, State) else state
@@ -219,7 +244,8 @@ class GlobalWorkspace(nn.Module):
         module = self._domains[name]
         if not isinstance(module, Decodes):
             raise DomainError(
-                f'Domain "{name}" ({type(module).__name__}) has no decode(); ask for latents=True, or use a kind that decodes.'
+                f'Domain "{name}" ({type(module).__name__}) has no decode(); ask for '
+                "latents=True, or use a kind that decodes."
             )
         with torch.no_grad():
             return module.decode(latents)
@@ -233,13 +259,15 @@ class GlobalWorkspace(nn.Module):
 
     def broadcast(self, state: State | Tensor, *, latents: bool = False) -> dict[str, Any]:
         """One state decoded to every domain (that can decode, unless latents are asked for)."""
-        able = [name for name, module in self._domains.items() if latents or isinstance(module, Decodes)]
+        able = [
+            name for name, module in self._domains.items() if latents or isinstance(module, Decodes)
+        ]
         return {name: self.decode(state, name, latents=latents) for name in able}
 
     # ---- saving
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Save to a folder of config.json, safetensors and a model card; see `globalworkspace.pretrained`."""
+        """Save config.json, safetensors and a model card; see `globalworkspace.pretrained`."""
         from globalworkspace.pretrained import save_pretrained
 
         save_pretrained(self, folder)
@@ -252,7 +280,8 @@ class GlobalWorkspace(nn.Module):
 
         Args:
             folder: The folder.
-            domains: Modules for domains whose class no installed plugin registers (defined in a script, say).
+            domains: Modules for domains whose class no installed plugin registers (defined in a
+                script, say).
         """
         from globalworkspace.pretrained import load_workspace
 
@@ -278,7 +307,9 @@ class GlobalWorkspace(nn.Module):
         """Domains and size, for `print`."""
         return f"dim={self.dim}, domains={list(self._domains)}"
 
-    def _latents(self, inputs: Mapping[str, Any], are_latents: bool) -> dict[str, Tensor]:
+    def _latents(
+        self, inputs: Mapping[str, Any], are_latents: bool, masks: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         if not inputs:
             raise DomainError("No input was given. Give at least one domain.")
         found = {}
@@ -287,40 +318,55 @@ class GlobalWorkspace(nn.Module):
             module = self._domains[name]
             if not are_latents:
                 found[name] = encode_checked(name, module, given)
-            elif isinstance(given, Tensor) and given.ndim == 2 and given.shape[1] == module.latent.dim:
-                if not given.isfinite().all():
-                    raise DomainError(f'The latents given for domain "{name}" hold NaN or infinity.')
+            elif (
+                isinstance(given, Tensor)
+                and given.ndim == 2
+                and given.shape[1] == module.latent.dim
+            ):
+                judged = given[masks[name].to(given.device)] if name in masks else given
+                if not judged.isfinite().all():
+                    raise DomainError(
+                        f'The latents given for domain "{name}" hold NaN or infinity.'
+                    )
                 found[name] = given
             else:
                 got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
                 raise DomainError(
-                    f'The latents given for domain "{name}" are {got}; a tensor (batch, {module.latent.dim}) is expected.'
+                    f'The latents given for domain "{name}" are {got}; a tensor (batch, '
+                    f"{module.latent.dim}) is expected."
                 )
         return found
 
     def _check_name(self, name: str) -> None:
         if name not in self._domains:
-            raise DomainError(f'The workspace has no domain "{name}"; it has {", ".join(self._domains)}.')
+            raise DomainError(
+                f'The workspace has no domain "{name}"; it has {", ".join(self._domains)}.'
+            )
 
     def _add(self, name: str, module: DomainModule) -> None:
         if not isinstance(name, str) or not _NAME.match(name):
-            raise DomainError(f"{name!r} is no domain name. Use letters, digits, _ and -, beginning with a letter.")
+            raise DomainError(
+                f"{name!r} is no domain name. Use letters, digits, _ and -, beginning with a "
+                "letter."
+            )
         if name in self._domains:
             raise DomainError(f'Domain "{name}" is named twice. Give each domain its own name.')
         if not isinstance(module, DomainModule):
             raise DomainError(
-                f'Domain "{name}" is a {type(module).__name__}; a DomainModule is needed. Subclass globalworkspace.DomainModule.'
+                f'Domain "{name}" is a {type(module).__name__}; a DomainModule is needed. '
+                "Subclass globalworkspace.DomainModule."
             )
         if not isinstance(getattr(module, "latent", None), LatentSpec):
             raise DomainError(f'Domain "{name}": {type(module).__name__}.latent is no LatentSpec.')
         self._domains[name] = freeze(module)
         self.standardizers[_key(name)] = Standardizer.identity(module.latent)
         self._build_networks(name, module.latent.dim)
-        if len(self._domains) > 1:
-            self._follow(name)
 
     def _build_networks(self, name: str, latent_dim: int) -> None:
-        trainable = _key(name) not in self.encoders or any(p.requires_grad for p in self.encoder(name).parameters())
+        trainable = _key(name) not in self.encoders or any(
+            p.requires_grad for p in self.encoder(name).parameters()
+        )
+        reference = next(self.encoders.parameters(), None)
         sizes: dict[str, Any] = {
             "hidden_dim": self.hidden_dim,
             "num_layers": self.num_layers,
@@ -333,17 +379,17 @@ class GlobalWorkspace(nn.Module):
             self.decoders[_key(name)] = MLP(self.dim, latent_dim, **sizes)
         self.encoder(name).requires_grad_(trainable)
         self.decoder(name).requires_grad_(trainable)
-        self._follow(name)
+        if reference is not None:
+            self._follow(name, reference)
 
-    def _follow(self, name: str) -> None:
-        """Bring a new domain's parts to the device and dtype of the parts already there."""
-        reference = next(iter(self.encoders.values())).input.weight  # type: ignore[union-attr]
+    def _follow(self, name: str, reference: Tensor) -> None:
+        """Bring a domain's new parts to the device and dtype of a weight that was there before."""
         for part in (self.encoders, self.decoders, self.standardizers):
-            part[_key(name)].to(device=reference.device, dtype=reference.dtype)  # type: ignore[arg-type]
-        self._domains[name].to(reference.device)  # type: ignore[arg-type]
+            part[_key(name)].to(reference.device, reference.dtype).train(self.training)
+        self._domains[name].to(reference.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GlobalWorkspace:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         device = self.device
         for module in self._domains.values():
             module.to(device)  # dtype stays: a frozen specialist runs as it was made
@@ -351,11 +397,12 @@ class GlobalWorkspace(nn.Module):
 
 
 def _key(name: str) -> str:
-    return f"domain_{name}"  # ModuleDict refuses keys such as "type" or "keys", which are fair domain names
+    # ModuleDict refuses keys such as "type" or "keys", which are fair domain names
+    return f"domain_{name}"
 
 
 class _seeded:
-    """Make the first weights a function of (seed, purpose), leaving the global generator as it was."""
+    """Make the first weights a function of the keys, leaving the global generator as it was."""
 
     def __init__(self, *keys: object) -> None:
         self.seed = derived_seed(*keys)

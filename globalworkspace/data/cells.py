@@ -19,7 +19,7 @@ from globalworkspace.errors import DataError
 
 @attrs.frozen
 class Alternatives(Sequence[Any]):
-    """A cell that holds several interchangeable items, such as five captions of one picture; one is drawn per use."""
+    """A cell of several interchangeable items (five captions, say); one is drawn per use."""
 
     items: tuple[Any, ...] = attrs.field(converter=tuple)
 
@@ -52,7 +52,8 @@ def num_cells(name: str, cells: Any) -> int:
         return next(iter(lengths.values()))
     if isinstance(cells, str) or not hasattr(cells, "__len__") or not hasattr(cells, "__getitem__"):
         raise DataError(
-            f'Domain "{name}": {type(cells).__name__} is no column. Give a list, a tensor or a mapping of equally long columns.'
+            f'Domain "{name}": {type(cells).__name__} is no column. Give a list, a tensor or a '
+            "mapping of equally long columns."
         )
     return len(cells)
 
@@ -85,14 +86,18 @@ class _Undigestible(Exception):
 def _update(digest: Any, value: Any) -> None:
     if isinstance(value, Tensor):
         digest.update(f"tensor {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(
+            value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
     elif isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, (str, Path)):
         text = str(value)
         digest.update(f"text {text}\0".encode())
-        if isinstance(value, Path) or (len(text) < 1024 and "\n" not in text and os.path.isfile(text)):
+        if isinstance(value, Path) or (
+            len(text) < 1024 and "\n" not in text and os.path.isfile(text)
+        ):
             _update_file(digest, text)
     elif isinstance(value, bytes):
         digest.update(b"bytes" + value)
@@ -106,7 +111,9 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(f"list {len(value)}".encode())
         for item in value:
             _update(digest, item)
-    elif hasattr(value, "tobytes") and hasattr(value, "mode") and hasattr(value, "size"):  # a picture held in memory
+    elif (
+        hasattr(value, "tobytes") and hasattr(value, "mode") and hasattr(value, "size")
+    ):  # a picture held in memory
         digest.update(f"{value.mode} {value.size}".encode() + value.tobytes())
     else:
         raise _Undigestible

@@ -1,7 +1,8 @@
 """Latents of a table: computed once, batch by batch, kept in memory or on disk under a fingerprint.
 
-The key is a digest of content: the domain module (class, config, weights) and the cells. A second run with the same module and data
-does not encode again; a column that cannot be digested is encoded again, and a message says so.
+The key is a digest of content: the domain module (class, config, weights) and the cells. A second
+run with the same module and data does not encode again; a column that cannot be digested is encoded
+again, and a message says so.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class LatentStore:
             CheckpointError: If the stored file does not match its digest.
         """
         entry = self.folder / key[:32]
-        if not (entry / "manifest.json").is_file():
+        if not entry.is_dir():
             return None
         file = entry / "latents.safetensors"
         try:
@@ -56,11 +57,14 @@ class LatentStore:
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
-            raise CheckpointError(f'The stored latents "{file}" are damaged. Delete the folder "{entry}": they are made again.')
+            raise CheckpointError(
+                f'The stored latents "{file}" are damaged. Delete the folder "{entry}": they '
+                "are made again."
+            )
         return load_file(file)["latents"]
 
     def put(self, key: str, latents: Tensor, domain: str) -> None:
-        """Store latents (M, D): written beside their place and renamed, so that no half-written entry is ever seen."""
+        """Store latents (M, D) in one step, so that no half-written entry is ever seen."""
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder))
         try:
@@ -107,10 +111,14 @@ def encode_table(
     """
     missing = [name for name in table if name not in domains]
     if missing:
-        raise DomainError(f'The table has a domain "{missing[0]}" and the workspace has {", ".join(domains)}.')
+        raise DomainError(
+            f'The table has a domain "{missing[0]}" and the workspace has {", ".join(domains)}.'
+        )
     columns = {}
     for name in table:
-        columns[name] = _encode_column(name, domains[name], table[name], table.origin, store, batch_size, progress)
+        columns[name] = _encode_column(
+            name, domains[name], table[name], table.origin, store, batch_size, progress
+        )
     return Table(columns, table.origin)
 
 
@@ -136,7 +144,10 @@ def _encode_column(
     if store is not None:
         content = digest_cells(take_cells(column.cells, items))
         if content is None:
-            log.warning('The cells of domain "%s" cannot be digested; they are encoded again in every run.', name)
+            log.warning(
+                'The cells of domain "%s" cannot be digested; they are encoded again in every run.',
+                name,
+            )
         else:
             key = hashlib.sha256(f"{module.fingerprint()} {content}".encode()).hexdigest()
             latents = store.get(key)
@@ -152,13 +163,24 @@ def _encode_column(
 
 
 def encode_items(
-    name: str, module: DomainModule, cells: Any, items: Tensor, rows: Tensor, batch_size: int, progress: bool
+    name: str,
+    module: DomainModule,
+    cells: Any,
+    items: Tensor,
+    rows: Tensor,
+    batch_size: int,
+    progress: bool,
 ) -> Tensor:
     """Encode the given items of `cells` in batches; (len(items), D) float32 on the CPU."""
     pieces = []
-    with tqdm(total=len(items), desc=f"encode {name}", unit="cell", disable=not progress, leave=False) as bar:
+    with tqdm(
+        total=len(items), desc=f"encode {name}", unit="cell", disable=not progress, leave=False
+    ) as bar:
         for start in range(0, len(items), batch_size):
-            chunk, chunk_rows = items[start : start + batch_size], rows[start : start + batch_size].tolist()
+            chunk, chunk_rows = (
+                items[start : start + batch_size],
+                rows[start : start + batch_size].tolist(),
+            )
             try:
                 encoded = encode_checked(name, module, take_cells(cells, chunk), chunk_rows)
             except DomainError as error:

@@ -20,10 +20,10 @@ FILE_COLUMN = "file_name"
 
 
 def read_folder(path: str, columns: Columns | None = None, metadata: str | None = None) -> Table:
-    """A folder of files and a `metadata.csv` or `metadata.jsonl` that names them in a column `file_name`.
+    """A folder of files, named in the column `file_name` of `metadata.csv` or `.jsonl`.
 
-    This is the layout of Hugging Face's `imagefolder` and `audiofolder`. The column `file_name`, and any other whose name ends in
-    `_file_name`, holds paths relative to the metadata file.
+    This is the layout of Hugging Face's `imagefolder` and `audiofolder`. The column `file_name`,
+    and any other whose name ends in `_file_name`, holds paths relative to the metadata file.
 
     Args:
         path: The folder.
@@ -36,37 +36,16 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
     names = [metadata] if metadata else ["metadata.csv", "metadata.jsonl"]
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
-        raise DataError(f'"{folder}" holds no {" or ".join(names)}. Write one row per item with a column {FILE_COLUMN}.')
-    records = _READERS[file.suffix](file)
-    if not records or FILE_COLUMN not in records[0]:
-        raise DataError(f'"{file}" has no column {FILE_COLUMN}; it has {", ".join(records[0]) if records else "no rows"}.')
-    for row, record in enumerate(records):
-        for key in record:
-            if key == FILE_COLUMN or key.endswith("_" + FILE_COLUMN):
-                if is_missing(record[key]):
-                    continue
-                record[key] = folder / str(record[key])
-                if not record[key].is_file():
-                    raise DataError(f'Row {row} of "{file}" names "{record[key]}", which does not exist.')
-    return table_of_records(records, columns, str(file))
+        raise DataError(
+            f'"{folder}" holds no {" or ".join(names)}. Write one row per item with a column '
+            f"{FILE_COLUMN}."
+        )
+    return table_of_records(_read(file), columns, str(file))
 
 
-def read_table(path: str, columns: Columns | None = None) -> Table:
-    """A CSV, JSON lines or Parquet file; an empty field is a missing cell, a list (JSON) holds alternatives.
-
-    Args:
-        path: The file, ending in `.csv`, `.jsonl` or `.parquet`.
-        columns: Domain -> column(s); default: every column is a domain of its own name.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f'The file "{file}" does not exist.')
-    if file.suffix not in _READERS:
-        raise DataError(f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.')
-    return table_of_records(_READERS[file.suffix](file), columns, str(file))
-
-
-def read_huggingface(path: str, split: str = "train", columns: Columns | None = None, **options: Any) -> Table:
+def read_huggingface(
+    path: str, split: str = "train", columns: Columns | None = None, **options: Any
+) -> Table:
     """A data set of the Hugging Face `datasets` library.
 
     Args:
@@ -78,7 +57,9 @@ def read_huggingface(path: str, split: str = "train", columns: Columns | None = 
     try:
         import datasets
     except ImportError:
-        raise ConfigError("Hugging Face data sets need the package datasets. Install it: pip install datasets") from None
+        raise ConfigError(
+            "Hugging Face data sets need the package datasets. Install it: pip install datasets"
+        ) from None
     if (Path(path) / "state.json").is_file() or (Path(path) / "dataset_dict.json").is_file():
         loaded = datasets.load_from_disk(path)
         loaded = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
@@ -88,17 +69,20 @@ def read_huggingface(path: str, split: str = "train", columns: Columns | None = 
 
 
 def table_of_dataset(dataset: Any, columns: Columns | None = None) -> Table:
-    """The table of a `datasets.Dataset`; media columns stay undecoded (bytes or path) until a domain module reads them."""
+    """The table of a `datasets.Dataset`; media columns stay undecoded (bytes or path)."""
     for name, feature in dataset.features.items():
         if getattr(feature, "decode", False):
             dataset = dataset.cast_column(name, type(feature)(decode=False))
-    return table_of_records([dict(dataset[row]) for row in range(len(dataset))], columns, "the data set")
+    return table_of_records(
+        [dict(dataset[row]) for row in range(len(dataset))], columns, "the data set"
+    )
 
 
 def table_of_records(records: list[dict[str, Any]], columns: Columns | None, source: str) -> Table:
     """The table of row dicts; `source` names them in messages.
 
-    A domain made of several columns gets one mapping per row, and is missing where one of its columns is.
+    A domain made of several columns gets one mapping per row, and is missing where one of its
+    columns is.
     """
     if not records:
         raise DataError(f"{source} has no rows.")
@@ -110,17 +94,68 @@ def table_of_records(records: list[dict[str, Any]], columns: Columns | None, sou
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f' Did you mean "{close[0]}"?' if close else ""
-                raise DataError(f'Domain "{domain}" asks for the column "{name}"; {source} has {", ".join(known)}.{hint}')
+                raise DataError(
+                    f'Domain "{domain}" asks for the column "{name}"; {source} has '
+                    f"{', '.join(known)}.{hint}"
+                )
         if isinstance(names, str):
             cells[domain] = [_cell(record.get(names)) for record in records]
         else:
             held = [{name: record.get(name) for name in names} for record in records]
-            cells[domain] = [None if any(is_missing(v) for v in cell.values()) else cell for cell in held]
+            cells[domain] = [
+                None if any(is_missing(v) for v in cell.values()) else cell for cell in held
+            ]
     return Table.from_columns(cells)
 
 
 def _cell(value: Any) -> Any:
     return Alternatives(tuple(value)) if isinstance(value, list) else value
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    if file.suffix not in _READERS:
+        raise DataError(
+            f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.'
+        )
+    records = _read(file)
+    if not records or FILE_COLUMN not in records[0]:
+        raise DataError(
+            f'"{file}" has no column {FILE_COLUMN}; it has '
+            f"{', '.join(records[0]) if records else 'no rows'}."
+        )
+    for row, record in enumerate(records):
+        for key in record:
+            if key == FILE_COLUMN or key.endswith("_" + FILE_COLUMN):
+                if is_missing(record[key]):
+                    continue
+                record[key] = folder / str(record[key])
+                if not record[key].is_file():
+                    raise DataError(
+                        f'Row {row} of "{file}" names "{record[key]}", which does not exist.'
+                    )
+    return table_of_records(records, columns, str(file))
+
+
+def read_table(path: str, columns: Columns | None = None) -> Table:
+    """A CSV, JSON lines or Parquet file.
+
+    An empty field is a missing cell; a list (JSON, Parquet) holds alternatives.
+
+    Args:
+        path: The file, ending in `.csv`, `.jsonl` or `.parquet`.
+        columns: Domain -> column(s); default: every column is a domain of its own name.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f'The file "{file}" does not exist.')
+    if file.suffix not in _READERS:
+        raise DataError(
+            f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.'
+        )
+    try:
+        return _READERS[file.suffix](file)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f'"{file}" cannot be read as text in UTF-8: {error}.') from None
 
 
 def _read_csv(file: Path) -> list[dict[str, Any]]:
@@ -133,10 +168,13 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
         records = []
         for row, record in enumerate(reader):
             if None in record or any(value is None for value in record.values()):
-                raise DataError(f'Row {row} of "{file}" has another number of fields than the header ({len(header)}).')
+                raise DataError(
+                    f'Row {row} of "{file}" has another number of fields than the header '
+                    f"({len(header)})."
+                )
             records.append({key: value if value != "" else None for key, value in record.items()})
     for name in header:
-        values = [record[name] for record in records if record[name] is not None]
+        values = [str(record[name]) for record in records if record[name] is not None]
         if values and all(_is_number(value) for value in values):
             for record in records:
                 if record[name] is not None:
@@ -162,7 +200,9 @@ def _read_jsonl(file: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             raise DataError(f'Line {number} of "{file}" is no JSON: {error}.') from None
         if not isinstance(record, dict):
-            raise DataError(f'Line {number} of "{file}" is a {type(record).__name__}; an object is needed.')
+            raise DataError(
+                f'Line {number} of "{file}" is a {type(record).__name__}; an object is needed.'
+            )
         records.append(record)
     return records
 
@@ -171,7 +211,9 @@ def _read_parquet(file: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise ConfigError("Parquet files need the package pyarrow. Install it: pip install pyarrow") from None
+        raise ConfigError(
+            "Parquet files need the package pyarrow. Install it: pip install pyarrow"
+        ) from None
     rows: list[dict[str, Any]] = pyarrow.parquet.read_table(file).to_pylist()
     return rows
 

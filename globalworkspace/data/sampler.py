@@ -1,7 +1,8 @@
-"""Which rows a step sees: a pure function of (seed, step), so that there is no sampler state to save.
+"""Which rows a step sees: a pure function of (seed, step), without state to save.
 
-Every step draws a fixed quota: of each matched group, and for every domain of all rows that have it, matched or not (the paper's
-demi-cycles and cycles run on everything that is available). Each quota walks through a seeded permutation of its rows, then through the next.
+Every step draws a fixed quota: of each matched group, and for every domain of all rows that have
+it, matched or not (the paper's demi-cycles and cycles run on everything that is available). Each
+quota walks through a seeded permutation of its rows, then through the next.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Segment:
 class Batch:
     """The latents of one step.
 
-    For each domain, the rows of all segments that have it lie one after the other, in segment order.
+    For each domain, the rows of all segments that have it lie one after the other, in segment
+    order.
     """
 
     segments: tuple[Segment, ...]
@@ -46,7 +48,8 @@ class BatchSampler:
 
     Args:
         table: Rows whose cells are standard latents, on the device that trains.
-        matched_rows: Rows of matched groups per step, shared equally among them (each at most what it has).
+        matched_rows: Rows of matched groups per step, shared equally among them (each at most what
+            it has).
         unmatched_rows: Rows per domain and step for the one-domain routes; 0 for none.
         seed: Of all draws.
     """
@@ -64,30 +67,42 @@ class BatchSampler:
                 rows = table[name].present.nonzero().flatten()
                 pools.append(((name,), rows))
                 sizes.append(min(unmatched_rows, len(rows)))
-        self.segments = tuple(Segment(group, size) for (group, _), size in zip(pools, sizes, strict=True))
+        self.segments = tuple(
+            Segment(group, size) for (group, _), size in zip(pools, sizes, strict=True)
+        )
         self._pools = [rows for _, rows in pools]
         self._permutations: dict[int, tuple[int, Tensor]] = {}
         self._alternatives = {name: bool((table[name].count > 1).any()) for name in table}
 
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
-        drawn = tuple(self._draw(index, segment.size, step) for index, segment in enumerate(self.segments))
+        drawn = tuple(
+            self._draw(index, segment.size, step) for index, segment in enumerate(self.segments)
+        )
         latents = {}
         for name in self.table:
-            pieces = [rows for segment, rows in zip(self.segments, drawn, strict=True) if name in segment.group]
+            pieces = [
+                rows
+                for segment, rows in zip(self.segments, drawn, strict=True)
+                if name in segment.group
+            ]
             if not pieces:
                 continue
             column, rows = self.table[name], torch.cat(pieces)
             items = column.first[rows]
             if self._alternatives[name]:
-                chance = torch.rand(len(rows), generator=derived_generator(self.seed, "alternative", step, name))
+                chance = torch.rand(
+                    len(rows), generator=derived_generator(self.seed, "alternative", step, name)
+                )
                 items = items + (chance * column.count[rows]).long()
             latents[name] = column.cells[items.to(column.cells.device)]
         return Batch(self.segments, latents, drawn)
 
     def _draw(self, index: int, size: int, step: int) -> Tensor:
         pool = self._pools[index]
-        epoch, position = divmod(step, len(pool) // size)  # a batch never crosses two permutations: no row twice in it
+        epoch, position = divmod(
+            step, len(pool) // size
+        )  # a batch never crosses two permutations: no row twice in it
         return pool[self._permutation(index, epoch)[position * size : (position + 1) * size]]
 
     def _permutation(self, index: int, epoch: int) -> Tensor:

@@ -1,7 +1,7 @@
 """One row table: a column per domain, a missing cell means "not observed".
 
-Which rows are matched follows from which cells are there; nobody writes index arithmetic. Raw data and latents live in the same
-class: encoding a table gives a table whose cells are latents.
+Which rows are matched follows from which cells are there; nobody writes index arithmetic. Raw data
+and latents live in the same class: encoding a table gives a table whose cells are latents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Unmatched = Literal["disjoint", "unlinked"]
 class Column:
     """The cells of one domain and which of them each row has.
 
-    Row r owns items `first[r] ... first[r] + count[r] - 1` of `cells`: none when missing, several when the cell holds alternatives.
+    Row r owns items `first[r] ... first[r] + count[r] - 1` of `cells`: none when missing, several
+    when the cell holds alternatives.
     """
 
     cells: Any
@@ -54,7 +55,10 @@ class Column:
         rows = torch.as_tensor(rows, dtype=torch.int64)
         missing = (self.count[rows] == 0).nonzero().flatten()
         if len(missing):
-            raise DataError(f"Row {int(rows[missing[0]])} has no such cell; take only rows where `present` is true.")
+            raise DataError(
+                f"Row {int(rows[missing[0]])} has no such cell; take only rows where `present` "
+                "is true."
+            )
         return take_cells(self.cells, self.first[rows])
 
     def select(self, rows: Tensor) -> Column:
@@ -63,7 +67,9 @@ class Column:
 
     def keep(self, mask: Tensor) -> Column:
         """The same column with the cells of rows outside `mask` (N,) bool missing."""
-        return Column(self.cells, self.first, torch.where(mask, self.count, torch.zeros_like(self.count)))
+        return Column(
+            self.cells, self.first, torch.where(mask, self.count, torch.zeros_like(self.count))
+        )
 
 
 @attrs.frozen(eq=False)
@@ -73,7 +79,8 @@ class Table:
     Build one with `Table.from_columns`, `Table.from_dataset` or a data set kind of the registry.
 
     Example:
-        >>> table = Table.from_columns({"photo": ["a.png", "b.png", None], "caption": ["a cat", None, "a dog"]})
+        >>> photos, captions = ["a.png", "b.png", None], ["a cat", None, "a dog"]
+        >>> table = Table.from_columns({"photo": photos, "caption": captions})
         >>> {", ".join(group): len(rows) for group, rows in table.groups().items()}
         {'photo': 1, 'caption': 1, 'photo, caption': 1}
     """
@@ -87,11 +94,12 @@ class Table:
         """Build a table from one sequence of cells per domain.
 
         Args:
-            columns: Domain -> cells: a list (None or NaN: missing; `Alternatives([...])`: several), a tensor (N, ...), or a mapping
-                of equally long tensors or lists.
+            columns: Domain -> cells: a list (None or NaN: missing; `Alternatives([...])`: several),
+                a tensor (N, ...), or a mapping of equally long tensors or lists.
 
         Raises:
-            DataError: On columns of unequal length, a domain named twice, a domain without a cell, or a row without one.
+            DataError: On columns of unequal length, a domain named twice, a domain without a cell,
+                or a row without one.
         """
         pairs = list(columns.items()) if isinstance(columns, Mapping) else list(columns)
         names = [name for name, _ in pairs]
@@ -104,7 +112,9 @@ class Table:
         lengths = {name: len(column) for name, column in built.items()}
         if len(set(lengths.values())) > 1:
             shown = ", ".join(f'"{name}": {length}' for name, length in lengths.items())
-            raise DataError(f"Columns have unequal lengths ({shown}). Put None where a row lacks a domain.")
+            raise DataError(
+                f"Columns have unequal lengths ({shown}). Put None where a row lacks a domain."
+            )
         table = cls(built, torch.arange(lengths[names[0]]))
         table.check()
         return table
@@ -124,12 +134,16 @@ class Table:
         for row in range(len(dataset)):
             item = dataset[row]
             if not isinstance(item, Mapping):
-                raise DataError(f"Row {row} of the data set is a {type(item).__name__}; a mapping is needed.")
+                raise DataError(
+                    f"Row {row} of the data set is a {type(item).__name__}; a mapping is needed."
+                )
             for name, key in named.items():
                 cells[name].append(item.get(key))
         for name, key in named.items():
             if all(is_missing(cell) for cell in cells[name]):
-                raise DataError(f'No row of the data set has the key "{key}" asked for as domain "{name}".')
+                raise DataError(
+                    f'No row of the data set has the key "{key}" asked for as domain "{name}".'
+                )
         return cls.from_columns(cells)
 
     def check(self) -> None:
@@ -138,11 +152,19 @@ class Table:
             raise DataError("The table has no rows.")
         for name, column in self.columns.items():
             if not bool(column.present.any()):
-                raise DataError(f'Domain "{name}" is empty: none of {len(self)} rows has it. Leave it out or check its column.')
-        empty = (~torch.stack([c.present for c in self.columns.values()]).any(dim=0)).nonzero().flatten()
+                raise DataError(
+                    f'Domain "{name}" is empty: none of {len(self)} rows has it. Leave it out '
+                    "or check its column."
+                )
+        empty = (
+            (~torch.stack([c.present for c in self.columns.values()]).any(dim=0))
+            .nonzero()
+            .flatten()
+        )
         if len(empty):
             raise DataError(
-                f"Row {int(self.origin[empty[0]])} has no domain at all ({len(empty)} such rows). Remove the row or fill one cell."
+                f"Row {int(self.origin[empty[0]])} has no domain at all ({len(empty)} such "
+                "rows). Remove the row or fill one cell."
             )
 
     def __len__(self) -> int:
@@ -153,7 +175,9 @@ class Table:
         try:
             return self.columns[domain]
         except KeyError:
-            raise DataError(f'The table has no domain "{domain}"; it has {", ".join(self.columns)}.') from None
+            raise DataError(
+                f'The table has no domain "{domain}"; it has {", ".join(self.columns)}.'
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)
@@ -176,16 +200,28 @@ class Table:
             for pattern, rows in zip(patterns.tolist(), chunks, strict=True)
         }
         rank = {name: i for i, name in enumerate(self.columns)}
-        return dict(sorted(found.items(), key=lambda entry: (len(entry[0]), [rank[name] for name in entry[0]])))
+        return dict(
+            sorted(
+                found.items(), key=lambda entry: (len(entry[0]), [rank[name] for name in entry[0]])
+            )
+        )
 
     def matched_rows(self) -> Tensor:
         """(n,) int64: rows with two or more domains."""
-        return sum(column.present.long() for column in self.columns.values()).ge(2).nonzero().flatten()  # type: ignore[union-attr]
+        return (
+            torch.stack([column.present for column in self.columns.values()])
+            .sum(dim=0)
+            .ge(2)
+            .nonzero()
+            .flatten()
+        )
 
     def select(self, rows: Sequence[int] | Tensor) -> Table:
         """The given rows as a new table."""
         rows = torch.as_tensor(rows, dtype=torch.int64)
-        return Table({name: column.select(rows) for name, column in self.columns.items()}, self.origin[rows])
+        return Table(
+            {name: column.select(rows) for name, column in self.columns.items()}, self.origin[rows]
+        )
 
     def only(self, domains: Iterable[str]) -> Table:
         """The given domains as a new table; rows without any of them are left out."""
@@ -207,12 +243,14 @@ class Table:
         For one seed the chosen rows are nested: those for 100 are among those for 200.
 
         Args:
-            count: How many rows stay matched; or several domain sets -> counts, as `{("photo", "caption"): 500}`.
+            count: How many rows stay matched; or several domain sets -> counts, as `{("photo",
+                "caption"): 500}`.
             fraction: Instead of `count`: the share of the rows that could.
-            between: The domains that stay linked in a matched row (default: all); its other cells are hidden or unlinked.
+            between: The domains that stay linked in a matched row (default: all); its other cells
+                are hidden or unlinked.
             seed: Of the choice.
-            unmatched: `"disjoint"`: any other row keeps one cell only, its counterpart is truly absent. `"unlinked"`: it keeps every
-                cell, but each in a row of its own.
+            unmatched: `"disjoint"`: any other row keeps one cell only, its counterpart is truly
+                absent. `"unlinked"`: it keeps every cell, but each in a row of its own.
 
         Raises:
             DataError: If more rows are asked for than have all the domains.
@@ -229,7 +267,8 @@ class Table:
             number = round(wanted * len(candidates)) if isinstance(wanted, float) else wanted
             if number > len(candidates):
                 raise DataError(
-                    f"{number} matched rows of {', '.join(group)} were asked for; only {len(candidates)} rows have "
+                    f"{number} matched rows of {', '.join(group)} were asked for; only "
+                    f"{len(candidates)} rows have "
                     "all of them and are not taken by another set."
                 )
             chosen = candidates[:number]
@@ -247,36 +286,53 @@ class Table:
         all_rows = torch.cat([matched, rows])
         keep = torch.cat([linked[matched], torch.eye(len(self.columns), dtype=torch.bool)[which]])
         columns = {
-            name: column.select(all_rows).keep(keep[:, i]) for i, (name, column) in enumerate(self.columns.items())
+            name: column.select(all_rows).keep(keep[:, i])
+            for i, (name, column) in enumerate(self.columns.items())
         }
         return Table(columns, self.origin[all_rows])
 
     def _match_requests(
-        self, count: int | Mapping[Sequence[str], int] | None, fraction: float | None, between: Sequence[str] | None
+        self,
+        count: int | Mapping[Sequence[str], int] | None,
+        fraction: float | None,
+        between: Sequence[str] | None,
     ) -> list[tuple[Group, int | float]]:
         if (count is None) == (fraction is None):
             raise DataError("Give match() either a count or a fraction.")
         if isinstance(count, Mapping):
             if between is not None:
-                raise DataError("Give match() either counts per set of domains or `between`, not both.")
-            requests: list[tuple[Group, int | float]] = [(tuple(group), number) for group, number in count.items()]
+                raise DataError(
+                    "Give match() either counts per set of domains or `between`, not both."
+                )
+            requests: list[tuple[Group, int | float]] = [
+                (tuple(group), number) for group, number in count.items()
+            ]
         else:
             amount: int | float = float(fraction) if fraction is not None else int(count or 0)
             requests = [(tuple(between if between is not None else self.domains), amount)]
         for group, number in requests:
             unknown = [name for name in group if name not in self.columns]
             if unknown:
-                raise DataError(f'match() names the domain "{unknown[0]}"; the table has {", ".join(self.columns)}.')
+                raise DataError(
+                    f'match() names the domain "{unknown[0]}"; the table has '
+                    f"{', '.join(self.columns)}."
+                )
             if len(set(group)) < 2:
-                raise DataError(f"A matched row links at least two domains; match() got {list(group)}.")
+                raise DataError(
+                    f"A matched row links at least two domains; match() got {list(group)}."
+                )
             if number < 0 or (isinstance(number, float) and number > 1):
-                raise DataError(f"match() was asked for {number} rows; a count is at least 0, a fraction between 0 and 1.")
+                raise DataError(
+                    f"match() was asked for {number} rows; a count is at least 0, a fraction "
+                    "between 0 and 1."
+                )
         return requests
 
     def hold_out(self, share: float = 0.2, seed: int = 0) -> tuple[Table, Table]:
         """Split off a share of the matched rows of every group for validation.
 
-        Of N matched rows, `ceil(share * N)` are validation: N counts both. Unmatched rows all stay in training.
+        Of N matched rows, `ceil(share * N)` are validation: N counts both. Unmatched rows all stay
+        in training.
 
         Returns:
             (training, validation) tables.
@@ -290,10 +346,13 @@ class Table:
         held = []
         for group, rows in self.groups().items():
             if len(group) >= 2 and len(rows) >= 2:
-                number = min(math.ceil(share * len(rows)), len(rows) - 1)
+                number = min(math.ceil(round(share * len(rows), 9)), len(rows) - 1)
                 held.append(rows[torch.randperm(len(rows), generator=generator)[:number]])
         if not held:
-            raise DataError("There are too few matched rows to hold any out. Give rows with two or more domains.")
+            raise DataError(
+                "There are too few matched rows to hold any out. Give rows with two or more "
+                "domains."
+            )
         mask = torch.zeros(len(self), dtype=torch.bool)
         mask[torch.cat(held)] = True
         return self.select((~mask).nonzero().flatten()), self.select(mask.nonzero().flatten())
@@ -317,4 +376,6 @@ def _column(name: str, cells: Any) -> Column:
         first.append(len(items))
         count.append(len(held))
         items.extend(held)
-    return Column(items, torch.tensor(first, dtype=torch.int64), torch.tensor(count, dtype=torch.int64))
+    return Column(
+        items, torch.tensor(first, dtype=torch.int64), torch.tensor(count, dtype=torch.int64)
+    )

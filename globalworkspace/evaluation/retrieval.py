@@ -16,24 +16,29 @@ def recall_at(similarity: Tensor, ks: Sequence[int] = (1, 5)) -> dict[int, float
     """Share of queries whose own item is among the k most similar.
 
     Args:
-        similarity: (B, B); row i's right answer is column i. Ties count against it, so that constant states score chance or worse.
+        similarity: (B, B); row i's right answer is column i. Ties count against it, so that
+            constant states score chance or worse.
         ks: How many answers are looked at.
     """
     own = similarity.diagonal()[:, None]
-    better = (similarity >= own).sum(dim=1) - 1
+    better = (~(similarity < own)).sum(dim=1) - 1  # so that NaN counts against it, too
     return {k: float((better < k).double().mean()) for k in ks}
 
 
 @torch.no_grad()
 def retrieval(
-    workspace: GlobalWorkspace, table: Table, *, gallery_size: int = 1000, ks: Sequence[int] = (1, 5)
+    workspace: GlobalWorkspace,
+    table: Table,
+    *,
+    gallery_size: int = 1000,
+    ks: Sequence[int] = (1, 5),
 ) -> dict[str, dict[int, float]]:
-    """Recall of every direction among the first `gallery_size` rows that two domains share, by cosine of their states.
+    """Recall of every direction, by cosine of the states of rows that two domains share.
 
     Args:
         workspace: In eval mode.
         table: A *standardised* latent table.
-        gallery_size: How many items there are to choose from, at most.
+        gallery_size: How many items there are to choose from, at most: the first shared rows.
         ks: See `recall_at`.
 
     Returns:
@@ -42,11 +47,16 @@ def retrieval(
     found = {}
     for source in table:
         for target in table:
-            rows = (table[source].present & table[target].present).nonzero().flatten()[:gallery_size]
+            rows = (
+                (table[source].present & table[target].present).nonzero().flatten()[:gallery_size]
+            )
             if source == target or len(rows) < 2:
                 continue
             first, second = (
-                F.normalize(workspace.fusion.finish(workspace.encoder(name)(table[name].take(rows))).code, dim=1)
+                F.normalize(
+                    workspace.fusion.finish(workspace.encoder(name)(table[name].take(rows))).code,
+                    dim=1,
+                )
                 for name in (source, target)
             )
             found[f"{source} -> {target}"] = recall_at(first @ second.T, ks)

@@ -1,7 +1,8 @@
 """How well one domain's latents are predicted from another's.
 
-The error is the *normalised* squared error: of the activated standard latents, divided by their variance over the judged rows, averaged over
-columns. 0 is perfect, 1 is a constant guess, so that figures compare across domains and latents; R² of a column is 1 minus its error.
+The error is the *normalised* squared error: of the activated standard latents, divided by their
+variance over the judged rows, averaged over columns. 0 is perfect, 1 is a constant guess, so that
+figures compare across domains and latents; R² of a column is 1 minus its error.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ def direction(sources: Sequence[str], target: str) -> str:
 
 
 @torch.no_grad()
-def predict(workspace: GlobalWorkspace, table: Table, sources: Sequence[str], target: str, rows: Tensor) -> Tensor:
-    """Activated standard latents (len(rows), A) of `target` predicted from `sources` of a *standardised* latent table."""
+def predict(
+    workspace: GlobalWorkspace, table: Table, sources: Sequence[str], target: str, rows: Tensor
+) -> Tensor:
+    """Activated standard latents (len(rows), A) of `target` from `sources` of a standard table."""
     pieces = []
     for chunk in rows.split(_CHUNK):
         codes = {name: workspace.encoder(name)(table[name].take(chunk)) for name in sources}
@@ -35,7 +38,7 @@ def predict(workspace: GlobalWorkspace, table: Table, sources: Sequence[str], ta
 
 
 def normalized_error(predictions: Tensor, truths: Tensor) -> Tensor:
-    """Squared error over variance, per column: (B, A), (B, A) -> (A,); columns that do not vary are left out."""
+    """Squared error over variance per column, (B, A), (B, A) -> (A,), of columns that vary."""
     variance = truths.double().var(dim=0, correction=0)
     error = (predictions.double() - truths.double()).square().mean(dim=0)
     varies = variance > 1e-8
@@ -43,7 +46,11 @@ def normalized_error(predictions: Tensor, truths: Tensor) -> Tensor:
 
 
 def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, float]:
-    """Normalised error of every direction between two domains that share rows of a *standardised* latent table.
+    """Normalised error of every direction, over the rows that its two domains share.
+
+    Args:
+        workspace: In eval mode.
+        table: A *standardised* latent table.
 
     Returns:
         `"photo -> caption"` -> mean over columns.
@@ -57,9 +64,9 @@ def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, flo
             rows = (table[source].present & table[target].present).nonzero().flatten()
             if source != target and len(rows) >= 2:
                 predictions = predict(workspace, table, (source,), target, rows)
-                errors[direction((source,), target)] = float(
-                    normalized_error(predictions, table[target].take(rows)).mean()
-                )
+                columns = normalized_error(predictions, table[target].take(rows))
+                if len(columns):
+                    errors[direction((source,), target)] = float(columns.mean())
     if not errors:
         raise DataError(f"No two domains share rows to judge translations by ({table.describe()}).")
     return errors

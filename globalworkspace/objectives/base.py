@@ -34,8 +34,9 @@ class Objective(nn.Module, ABC):
 
     Args:
         weight: A number (int or float), or a schedule over steps.
-        exclude: What the family leaves out: a domain (`"attributes"`: every route that begins or ends there) or a direction
-            (`"attributes -> photo"`: routes that first go from one to the other).
+        exclude: What the family leaves out: a domain (`"attributes"`: every route that begins or
+            ends there) or a direction (`"attributes -> photo"`: routes that first go from one to
+            the other).
 
     Raises:
         ConfigError: If the weight is negative or no number.
@@ -60,8 +61,9 @@ class Objective(nn.Module, ABC):
         """What is averaged into the family.
 
         Returns:
-            Key (a route, a pair of domains) -> (rows,) values over all rows that count for it, or a single value (1,) for a term over the
-            whole batch. The family is the mean over keys of the mean over rows. Empty: the family is absent.
+            Key (a route, a pair of domains) -> (rows,) values over all rows that count for it, or a
+            single value (1,) for a term over the whole batch. The family is the mean over keys of
+            the mean over rows. Empty: the family is absent.
         """
 
     def check_domains(self, names: Sequence[str]) -> None:
@@ -69,12 +71,17 @@ class Objective(nn.Module, ABC):
         for text in self.exclude:
             for name in text.split(" -> "):
                 if name not in names:
-                    raise ConfigError(f'{self.name}: exclude names the domain "{name}"; the workspace has {", ".join(names)}.')
+                    raise ConfigError(
+                        f'{self.name}: exclude names the domain "{name}"; the workspace has '
+                        f"{', '.join(names)}."
+                    )
 
     def allows(self, *path: str) -> bool:
         """Whether a route along these domains is not excluded."""
         return not (
-            path[0] in self.exclude or path[-1] in self.exclude or any(f"{a} -> {b}" in self.exclude for a, b in zip(path, path[1:], strict=False))
+            path[0] in self.exclude
+            or path[-1] in self.exclude
+            or any(f"{a} -> {b}" in self.exclude for a, b in zip(path, path[1:], strict=False))
         )
 
     def extra_repr(self) -> str:
@@ -99,12 +106,19 @@ class RowObjective(Objective):
             values = context.specs[target].loss(
                 torch.cat(predictions), torch.cat(truths), context.part_weights.get(target)
             )
-            for (route, _), rows in zip(walks, values.split([len(p) for p in predictions]), strict=True):
+            for (route, _), rows in zip(
+                walks, values.split([len(p) for p in predictions]), strict=True
+            ):
                 pieces.setdefault(route, []).append(rows)
-        return {str(route): rows[0] if len(rows) == 1 else torch.cat(rows) for route, rows in pieces.items()}
+        return {
+            str(route): rows[0] if len(rows) == 1 else torch.cat(rows)
+            for route, rows in pieces.items()
+        }
 
 
 def _normal(text: Any) -> str:
     if not isinstance(text, str):
-        raise ConfigError(f'exclude holds {text!r}; write a domain, "photo", or a direction, "photo -> caption".')
+        raise ConfigError(
+            f'exclude holds {text!r}; write a domain, "photo", or a direction, "photo -> caption".'
+        )
     return " -> ".join(piece.strip() for piece in text.split("->"))

@@ -1,4 +1,4 @@
-"""Contrastive: the states of a matched row's domains lie close, those of different rows apart (symmetric InfoNCE)."""
+"""Contrastive: states of one row lie close, those of different rows apart (InfoNCE)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ MAX_SCALE = 100.0
 def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE of two batches whose rows correspond.
 
-    `(CE(s x y^T) + CE(s y x^T)) / 2` on L2-normalised rows, mean over rows; every other row of the batch is a negative.
+    `(CE(s x y^T) + CE(s y x^T)) / 2` on L2-normalised rows, mean over rows; every other row of the
+    batch is a negative.
 
     Args:
         first: (B, W).
@@ -46,7 +47,8 @@ class Contrastive(Objective):
         exclude: See `Objective`.
         scale: The inverse temperature, 1 / 0.07 in the paper.
         learn_scale: Learn its logarithm, from `scale` on, up to 100.
-        on: `"state"`: after the fusion's activation (the paper's code); `"code"`: before it (the authors' later code).
+        on: `"state"`: after the fusion's activation (the paper's code); `"code"`: before it (the
+            authors' later code).
     """
 
     name = "contrastive"
@@ -74,7 +76,7 @@ class Contrastive(Objective):
             yield Route((name,))
 
     def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
-        """See `Objective.loss`: one value per pair of domains, over the rows of all segments that have both."""
+        """See `Objective.loss`: one value per pair of domains, over all rows that have both."""
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         held: dict[tuple[str, str], list[int]] = {}
         for index, segment in enumerate(walked.segments):
@@ -82,7 +84,10 @@ class Contrastive(Objective):
                 held.setdefault(pair, []).append(index)
         values = {}
         for pair, segments in held.items():
-            first, second = (torch.cat([self._points(walked, name, index) for index in segments]) for name in pair)
+            first, second = (
+                torch.cat([self._points(walked, name, index) for index in segments])
+                for name in pair
+            )
             if len(first) > 1:
                 values[" <-> ".join(pair)] = info_nce(first, second, scale.to(first))[None]
         return values

@@ -1,7 +1,8 @@
 """Cycle: a domain to another one and back; needs no matched rows (arXiv 2306.15711).
 
-With `detach` the intermediate translation is taken as given: the way back then learns from synthetic pairs (back-translation), and the
-way there is not pushed to hide private information in it.
+With `detach` the intermediate translation is taken as given: the way back then learns from
+synthetic pairs (back-translation), and the way there is not pushed to hide private information in
+it.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from globalworkspace.routes import Route
 
 
 class Cycle(RowObjective):
-    """`{a} -> b -> a` for every domain a, through every other domain b of the workspace, on all rows that have a.
+    """`{a} -> b -> a` for all rows of every domain a, through every other domain b.
 
     Args:
         weight: See `Objective`.
-        exclude: See `Objective`; `"a"` leaves out the cycles that begin in a, `"a -> b"` those that go from a through b.
+        exclude: See `Objective`; `"a"` leaves out the cycles that begin in a, `"a -> b"` those that
+            go from a through b.
         detach: Stop gradients at the intermediate translation.
     """
 
     name = "cycle"
 
-    def __init__(self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), detach: bool = False) -> None:
+    def __init__(
+        self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), detach: bool = False
+    ) -> None:
         super().__init__(weight, exclude=exclude)
         self.detach = detach
         self.name = "back_translation" if detach else "cycle"
@@ -42,8 +46,14 @@ class Cycle(RowObjective):
         if segment.matched:
             return
         if not self.domains:
-            raise ConfigError("A Cycle must know the workspace's domains: call check_domains(names) first.")
+            raise ConfigError(
+                "A Cycle must know the workspace's domains: call check_domains(names) first."
+            )
         (start,) = segment.group
         for other in self.domains:
-            if other != start and start not in self.exclude and f"{start} -> {other}" not in self.exclude:
+            if (
+                other != start
+                and start not in self.exclude
+                and f"{start} -> {other}" not in self.exclude
+            ):
                 yield Route((start,), start, via=(other,), detach_after=1 if self.detach else None)

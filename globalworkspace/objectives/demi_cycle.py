@@ -1,4 +1,4 @@
-"""Demi-cycle: a domain into the workspace and back to itself; needs no matched rows (arXiv 2306.15711)."""
+"""Demi-cycle: a domain into the workspace and back to itself (arXiv 2306.15711)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from globalworkspace.objectives.translation import Translation
 
 
 def default_objectives() -> list[Objective]:
-    """Translation and contrastive on matched rows, demi-cycles and gradient-stopped cycles on all rows.
+    """Translation and contrastive on matched rows, demi-cycles and detached cycles on all.
 
     The weights were chosen on Simple Shapes with 500 matched rows; see docs/results/demo.md.
     """

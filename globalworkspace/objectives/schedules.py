@@ -31,7 +31,9 @@ class Schedule:
         for name in ("start", "end"):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0:
-                raise ConfigError(f"A weight must be a finite number of at least 0; {name} is {value}.")
+                raise ConfigError(
+                    f"A weight must be a finite number of at least 0; {name} is {value}."
+                )
         if self.steps < 0 or self.begin < 0:
             raise ConfigError("A schedule's steps and begin must be at least 0.")
 
@@ -44,7 +46,11 @@ class Schedule:
         return self.start + (self.end - self.start) * (step - self.begin) / self.steps
 
     def __str__(self) -> str:
-        return f"{self.end:g}" if self.start == self.end else f"{self.start:g}..{self.end:g} over {self.steps}"
+        return (
+            f"{self.end:g}"
+            if self.start == self.end
+            else f"{self.start:g}..{self.end:g} over {self.steps}"
+        )
 
 
 Weight = int | float | Schedule | Mapping[str, Any]
@@ -63,6 +69,8 @@ def schedule_of(weight: Weight) -> Schedule:
     if isinstance(weight, Mapping):
         unknown = set(weight) - {"start", "end", "steps", "begin"}
         if unknown or not {"start", "end"} <= set(weight):
-            raise ConfigError(f"A weight schedule has start, end, steps and begin; got {dict(weight)}.")
+            raise ConfigError(
+                f"A weight schedule has start, end, steps and begin; got {dict(weight)}."
+            )
         return Schedule(**weight)
     return Schedule(float(weight), float(weight))

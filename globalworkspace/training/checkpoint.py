@@ -1,7 +1,8 @@
 """Folders of safetensors and JSON that are either whole or not there.
 
-A folder is written beside its final place, every file is synced, a manifest with the SHA-256 of each file (and of itself) goes in last, and one
-rename makes it visible. What is loaded is verified first. No pickle anywhere.
+A folder is written beside its final place, every file is synced, a manifest with the SHA-256 of
+each file (and of itself) goes in last, and one rename makes it visible. What is loaded is verified
+first. No pickle anywhere.
 """
 
 from __future__ import annotations
@@ -25,12 +26,20 @@ FORMAT_VERSION = 1
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make `folder` hold exactly what `fill` writes, in one step; an older folder of that name is replaced.
+    """Make `folder` hold exactly what `fill` writes, in one step.
 
     Args:
         folder: The final place.
         fill: Writes files into the empty folder it is given.
+
+    Raises:
+        CheckpointError: If there is a folder of that name that this function did not write.
     """
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        raise CheckpointError(
+            f'"{folder}" holds files that globalworkspace did not write. '
+            "Choose an empty or new folder."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".writing-{folder.name}-", dir=folder.parent))
     try:
@@ -71,21 +80,30 @@ def verify_folder(folder: Path) -> None:
         sound = claimed == _digest_json(manifest)
         version, files = manifest["format_version"], dict(manifest["files"])
     except FileNotFoundError:
-        raise CheckpointError(f'"{folder}" holds no {MANIFEST}: it was not saved by globalworkspace, or not whole.') from None
+        raise CheckpointError(
+            f'"{folder}" holds no {MANIFEST}: it was not saved by globalworkspace, or not whole.'
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f'"{file}" is damaged ({type(error).__name__}). Use another copy.') from None
+        raise CheckpointError(
+            f'"{file}" is damaged ({type(error).__name__}). Use another copy.'
+        ) from None
     if not sound:
-        raise CheckpointError(f'"{file}" does not match its own digest: it was edited or damaged. Use another copy.')
+        raise CheckpointError(
+            f'"{file}" does not match its own digest: it was edited or damaged. Use another copy.'
+        )
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            f'"{folder}" has format version {version}, this globalworkspace reads {FORMAT_VERSION}. Install a newer globalworkspace.'
+            f'"{folder}" has format version {version}, this globalworkspace reads '
+            f"{FORMAT_VERSION}. Install a newer globalworkspace."
         )
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f'"{path}" is missing. Use another copy.')
         if _digest_file(path) != digest:
-            raise CheckpointError(f'"{path}" does not match its digest: it was edited or damaged. Use another copy.')
+            raise CheckpointError(
+                f'"{path}" does not match its digest: it was edited or damaged. Use another copy.'
+            )
 
 
 def save_tensors(file: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -101,7 +119,9 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
     """
     try:
         return load_file(file)
-    except Exception as error:  # safetensors raises several types; the file is at fault in each case
+    except (
+        Exception
+    ) as error:  # safetensors raises several types; the file is at fault in each case
         raise CheckpointError(f'"{file}" cannot be read: {error}') from error
 
 

@@ -8,10 +8,9 @@ import attrs
 from attrs import validators as v
 
 
-
 @attrs.frozen(kw_only=True)
 class TrainerConfig:
-    """How a workspace is trained. Defaults suit some hundred to some thousand matched rows on one core."""
+    """How a workspace is trained; the defaults suit hundreds to thousands of matched rows."""
 
     steps: int = attrs.field(default=4000, validator=v.ge(1))
     """Optimiser steps."""
@@ -26,7 +25,7 @@ class TrainerConfig:
     schedule: Literal["cosine", "onecycle", "constant"] = attrs.field(
         default="cosine", validator=v.in_(("cosine", "onecycle", "constant"))
     )
-    """`cosine`: warm-up, then a half cosine to 1 % of the peak; `onecycle`: torch's OneCycleLR shape; `constant`: after warm-up."""
+    """`cosine`: after warm-up a half cosine to 1 %; `onecycle`: OneCycleLR's shape; `constant`."""
     warmup: float = attrs.field(default=0.05, validator=[v.ge(0), v.lt(1)])
     """Share of the steps in which the rate rises."""
     clip_norm: float = attrs.field(default=1.0, validator=v.ge(0))
@@ -37,7 +36,9 @@ class TrainerConfig:
     """Decay of the averaged weights that are validated and kept; 0: the live weights."""
     device: str = "auto"
     """`auto`: the accelerator if there is one; or a torch device."""
-    precision: Literal["auto", "fp32", "bf16"] = attrs.field(default="auto", validator=v.in_(("auto", "fp32", "bf16")))
+    precision: Literal["auto", "fp32", "bf16"] = attrs.field(
+        default="auto", validator=v.in_(("auto", "fp32", "bf16"))
+    )
     """`auto`: bf16 autocast on a GPU that has it, else fp32."""
     compile: bool = False
     """torch.compile the networks."""

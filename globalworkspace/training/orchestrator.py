@@ -1,12 +1,14 @@
-"""From a batch to one number: walk every objective's routes together, reduce, and sum the weighted families.
+"""From a batch to one number: walk all routes together, reduce, sum weighted families.
 
-A family is the mean over its keys (a route, a pair of domains) of the mean over rows, rows of all groups that can walk the route pooled;
-the total is the weighted *sum* of the families. A family with nothing to do is absent from the report.
+A family is the mean over its keys (a route, a pair of domains) of the mean over rows, rows of all
+groups that can walk the route pooled; the total is the weighted *sum* of the families. A family
+with nothing to do is absent from the report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import attrs
 import torch
@@ -21,7 +23,7 @@ from globalworkspace.workspace import GlobalWorkspace
 
 @attrs.frozen(eq=False)
 class LossReport:
-    """The parts of a step's loss; tensors, so that nothing waits for the device before it is read."""
+    """The parts of a step's loss; tensors, so that nothing waits for the device unread."""
 
     total: Tensor
     """Scalar: sum of weight x family. Gradients flow."""
@@ -55,12 +57,22 @@ class LossOrchestrator(nn.Module):
         super().__init__()
         if not objectives:
             raise ConfigError("There is no objective to train with. Give at least one.")
-        object.__setattr__(self, "workspace", workspace)  # not a sub-module: its parameters are saved with the workspace
+        object.__setattr__(
+            self, "workspace", workspace
+        )  # not a sub-module: its parameters are saved with the workspace
         self.objectives = nn.ModuleList(objectives)
         self.seed, self.part_weights = seed, dict(part_weights or {})
         self.names = _unique_names(objectives)
         for objective in objectives:
             objective.check_domains(tuple(workspace.domains))
+        for name, weights in self.part_weights.items():
+            known = workspace.spec(name).slices() if name in workspace.domains else {}
+            unknown = [part for part in weights if part not in known]
+            if unknown or not known:
+                raise ConfigError(
+                    f'part_weights names part {unknown[:1]} of domain "{name}"; the workspace has '
+                    f"{ {n: list(workspace.spec(n).slices()) for n in workspace.domains} }."
+                )
         self._plans: dict[tuple[Segment, ...], RoutePlan] = {}
 
     def forward(self, batch: Batch, step: int = 0) -> LossReport:
@@ -74,7 +86,7 @@ class LossOrchestrator(nn.Module):
             ConfigError: If every family is absent.
         """
         plan = self.plan(batch.segments)
-        workspace: GlobalWorkspace = self.workspace
+        workspace = cast(GlobalWorkspace, self.workspace)
         chance = (self.seed, step) if workspace.training else None
         walked = plan.walk(workspace, batch, chance)
         specs = {name: workspace.spec(name) for name in workspace.domains}
@@ -88,20 +100,27 @@ class LossOrchestrator(nn.Module):
                 continue
             means = {key: rows.mean() for key, rows in values.items()}
             family = torch.stack(list(means.values())).mean()
-            families[name], terms[name] = family, {key: mean.detach() for key, mean in means.items()}
+            families[name], terms[name] = (
+                family,
+                {key: mean.detach() for key, mean in means.items()},
+            )
             weighted = family * objective.weight.at(step)
             total = weighted if total is None else total + weighted
         if total is None:
             raise ConfigError(
                 "No objective has anything to do in this batch: "
-                f"its groups are {sorted({s.group for s in batch.segments})}, the objectives {', '.join(self.names)}."
+                f"its groups are {sorted({s.group for s in batch.segments})}, the objectives "
+                f"{', '.join(self.names)}."
             )
         return LossReport(total, families, terms)
 
     def plan(self, segments: tuple[Segment, ...]) -> RoutePlan:
         """The routes of all objectives for a batch layout, merged; made once per layout."""
         if segments not in self._plans:
-            routes = [[r for o in self.objectives for r in o.routes(segment)] for segment in segments]  # type: ignore[operator, union-attr]
+            routes = [
+                [r for o in self.objectives for r in cast(Objective, o).routes(segment)]
+                for segment in segments
+            ]
             self._plans[segments] = RoutePlan(segments, routes)
         return self._plans[segments]
 
@@ -109,6 +128,8 @@ class LossOrchestrator(nn.Module):
 def _unique_names(objectives: Sequence[Objective]) -> list[str]:
     names: list[str] = []
     for objective in objectives:
-        taken = sum(name == objective.name or name.startswith(objective.name + "_#") for name in names)
+        taken = sum(
+            name == objective.name or name.startswith(objective.name + "_#") for name in names
+        )
         names.append(f"{objective.name}_#{taken + 1}" if taken else objective.name)
     return names

@@ -1,7 +1,8 @@
 """The training loop: latents in, a trained workspace out.
 
-Latents are computed once, standardised, and stay on the training device; a step draws rows by index, walks the routes, and updates. Everything
-random in a step is a function of (seed, step), so that a resumed run goes on exactly as an uninterrupted one.
+Latents are computed once, standardised, and stay on the training device; a step draws rows by
+index, walks the routes, and updates. Everything random in a step is a function of (seed, step), so
+that a resumed run goes on exactly as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class Trainer:
         Args:
             workspace: Its standardisation is fitted on `data` where it has none yet.
             data: Training rows; domains of the workspace that it lacks are left alone.
-            validation: Held-out matched rows; None: none are held out and the last weights are kept.
+            validation: Held-out matched rows; None: none are held out and the last weights are
+                kept.
             latents: Whether the tables hold latents already.
             store: Where encoded latents are kept between runs.
             run_dir: Folder for metrics.jsonl and checkpoints; None: nothing is written.
@@ -107,13 +109,19 @@ class Trainer:
         data.check()
         if not len(data.matched_rows()):
             raise DataError(
-                f"No row is matched ({data.describe()}). A workspace needs some rows that have two domains or more."
+                f"No row is matched ({data.describe()}). A workspace needs some rows that have "
+                "two domains or more."
             )
-        device = _device(config.device)
+        device = pick_device(config.device)
         if not latents:
             options: dict[str, Any] = {"store": store, "progress": config.progress}
             data = encode_table(workspace.domains, data, **options)
-            validation = None if validation is None else encode_table(workspace.domains, validation, **options)
+            validation = (
+                None
+                if validation is None
+                else encode_table(workspace.domains, validation, **options)
+            )
+        check_latents(workspace, data)
         workspace.fit_standardizers({name: data[name].cells[_items(data[name])] for name in data})
         workspace.to(device)
         training = standardize_table(workspace, data)
@@ -123,6 +131,8 @@ class Trainer:
         run = _Run(self, workspace, training, held_out, Path(run_dir) if run_dir else None, device)
         if resume:
             run.resume()
+        elif run.folder is not None:  # an earlier run's checkpoints are of no use to this one
+            checkpoint.prune_checkpoints(run.folder / "checkpoints", keep=0)
         run.loop()
         return TrainingResult(
             history=run.history,
@@ -134,19 +144,38 @@ class Trainer:
 
 def standardize_table(workspace: GlobalWorkspace, table: Table) -> Table:
     """A latent table in standard units, on the workspace's device and in its dtype."""
+    check_latents(workspace, table)
     columns = {}
     for name in table:
-        column, standardizer = table[name], workspace.standardizer(name)
-        cells = column.cells
-        if not isinstance(cells, Tensor) or cells.ndim != 2 or cells.shape[1] != standardizer.spec.dim:
-            got = tuple(cells.shape) if isinstance(cells, Tensor) else type(cells).__name__
-            raise DataError(f'Domain "{name}": latents (items, {standardizer.spec.dim}) were expected, got {got}.')
-        bad = (~cells.isfinite().all(dim=1)).nonzero().flatten()
-        if len(bad):
-            raise DataError(f'Domain "{name}": latent {int(bad[0])} holds NaN or infinity ({len(bad)} such). Remove its row.')
-        standard = standardizer.standardize(cells.to(workspace.device, workspace.dtype))
+        column = table[name]
+        cells = column.cells.to(workspace.device, workspace.dtype)
+        standard = workspace.standardizer(name).standardize(cells)
         columns[name] = Column(standard, column.first, column.count)
     return Table(columns, table.origin)
+
+
+def check_latents(workspace: GlobalWorkspace, table: Table) -> None:
+    """Raise a `DataError` if a latent table does not fit the workspace, naming domain and row."""
+    for name in table:
+        if name not in workspace.domains:
+            raise DataError(
+                f'The table has a domain "{name}" and the workspace has '
+                f"{', '.join(workspace.domains)}."
+            )
+        column, dim = table[name], workspace.standardizer(name).spec.dim
+        cells = column.cells
+        if not isinstance(cells, Tensor) or cells.ndim != 2 or cells.shape[1] != dim:
+            got = tuple(cells.shape) if isinstance(cells, Tensor) else type(cells).__name__
+            raise DataError(f'Domain "{name}": latents (items, {dim}) were expected, got {got}.')
+        bad = (~cells.isfinite().all(dim=1)).nonzero().flatten()
+        if len(bad):
+            owners = (column.first <= bad[0]) & (bad[0] < column.first + column.count)
+            rows = table.origin[owners].tolist()
+            where = f"of row {rows[0]}" if rows else f"number {int(bad[0])}"
+            raise DataError(
+                f'Domain "{name}": the latent {where} holds NaN or infinity ({len(bad)} such). '
+                "Remove its row."
+            )
 
 
 class _Run:
@@ -161,7 +190,12 @@ class _Run:
         folder: Path | None,
         device: torch.device,
     ) -> None:
-        self.config, self.workspace, self.validation, self.folder = trainer.config, workspace, validation, folder
+        self.config, self.workspace, self.validation, self.folder = (
+            trainer.config,
+            workspace,
+            validation,
+            folder,
+        )
         self.device = device
         self.sampler = BatchSampler(
             training,
@@ -176,7 +210,10 @@ class _Run:
             p for p in [*workspace.parameters(), *self.orchestrator.parameters()] if p.requires_grad
         ]
         if not self.parameters:
-            raise ConfigError("Nothing is trainable: every network of the workspace is frozen. Call set_trainable(...).")
+            raise ConfigError(
+                "Nothing is trainable: every network of the workspace is frozen. Call "
+                "set_trainable(...)."
+            )
         self.optimizer = _adamw(self.parameters, self.config)
         self.average = copy.deepcopy(workspace.state_dict()) if self.config.ema else None
         self.autocast = _autocast(self.config, device)
@@ -196,9 +233,17 @@ class _Run:
         config = self.config
         self.workspace.train()
         rows_per_step = sum(segment.size for segment in self.sampler.segments) * config.accumulate
-        with tqdm(
-            total=config.steps, initial=self.step, desc="train", unit="step", disable=not config.progress, smoothing=0.05
-        ) as bar, _metrics_log(self.folder, self.step) as write:
+        with (
+            tqdm(
+                total=config.steps,
+                initial=self.step,
+                desc="train",
+                unit="step",
+                disable=not config.progress,
+                smoothing=0.05,
+            ) as bar,
+            _metrics_log(self.folder, self.step) as write,
+        ):
             while self.step < config.steps:
                 report = self._step()
                 self.step += 1
@@ -212,7 +257,9 @@ class _Run:
                     entry = {"step": self.step, **entry}
                     self.history.append(entry)
                     write(entry)
-                    bar.set_postfix(_postfix(entry, bar.format_dict.get("rate"), rows_per_step), refresh=False)
+                    bar.set_postfix(
+                        _postfix(entry, bar.format_dict.get("rate"), rows_per_step), refresh=False
+                    )
                 bar.update()
                 if self.folder is not None and (self.step % config.checkpoint_every == 0 or last):
                     self._save()
@@ -228,29 +275,37 @@ class _Run:
                 batch = self.sampler.batch(self.step * config.accumulate + part)
                 with self.autocast():
                     report: LossReport = self.orchestrator(batch, self.step)
-                (report.total / config.accumulate).backward()  # type: ignore[no-untyped-call]
+                (report.total / config.accumulate).backward()
         if config.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         self.optimizer.step()
         if self.average is not None:
             with torch.no_grad():
-                decay = min(config.ema, (1 + self.step) / (10 + self.step))  # a short memory while weights still move fast
+                decay = min(
+                    config.ema, (1 + self.step) / (10 + self.step)
+                )  # a short memory while weights still move fast
                 live = self.workspace.state_dict()
                 names = [name for name, value in live.items() if value.is_floating_point()]
-                torch._foreach_lerp_([self.average[n] for n in names], [live[n] for n in names], 1 - decay)
+                torch._foreach_lerp_(
+                    [self.average[n] for n in names], [live[n] for n in names], 1 - decay
+                )
         return report
 
     def _losses(self, report: LossReport) -> dict[str, Any]:
-        total = float(report.total)
+        total = float(report.total.detach())
         if not math.isfinite(total):
-            families = {name: float(value) for name, value in report.families.items()}
+            families = {name: float(value.detach()) for name, value in report.families.items()}
             raise DataError(
-                f"The loss is {total} at step {self.step} (families: {families}). Lower learning_rate, or look for extreme latents."
+                f"The loss is {total} at step {self.step} (families: {families}). Lower "
+                "learning_rate, or look for extreme latents."
             )
         return {
             "loss": total,
-            "families": {name: float(value) for name, value in report.families.items()},
-            "terms": {name: {key: float(v) for key, v in values.items()} for name, values in report.terms.items()},
+            "families": {name: float(value.detach()) for name, value in report.families.items()},
+            "terms": {
+                name: {key: float(v) for key, v in values.items()}
+                for name, values in report.terms.items()
+            },
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
 
@@ -336,7 +391,11 @@ class _Run:
 
         def part(prefix: str) -> dict[str, Tensor]:
             marked = prefix + "."
-            return {n.removeprefix(marked): v.to(self.device) for n, v in tensors.items() if n.startswith(marked)}
+            return {
+                n.removeprefix(marked): v.to(self.device)
+                for n, v in tensors.items()
+                if n.startswith(marked)
+            }
 
         try:
             self.workspace.load_state_dict(part("workspace"))
@@ -350,11 +409,17 @@ class _Run:
         self.best_weights = part("best") or None
         saved = part("optimizer")
         for index, parameter in enumerate(self.parameters):
-            entries = {n.split(".", 1)[1]: v for n, v in saved.items() if n.split(".", 1)[0] == str(index)}
+            entries = {
+                n.split(".", 1)[1]: v for n, v in saved.items() if n.split(".", 1)[0] == str(index)
+            }
             if entries:
                 entries["step"] = entries["step"].cpu()
                 self.optimizer.state[parameter] = entries
-        self.step, self.best_step, self.history = state["step"], state["best_step"], state["history"]
+        self.step, self.best_step, self.history = (
+            state["step"],
+            state["best_step"],
+            state["history"],
+        )
         self.best_error = math.inf if state["best_error"] is None else state["best_error"]
         log.info("resumed %s at step %d", found, self.step)
 
@@ -363,17 +428,28 @@ def _items(column: Column) -> Tensor:
     """Every item that some row of the column has."""
     counts = column.count[column.present]
     within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    return (column.first[column.present].repeat_interleave(counts) + within).unique()
+    items: Tensor = (column.first[column.present].repeat_interleave(counts) + within).unique()
+    return items
 
 
 def _adamw(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:
     decayed = [p for p in parameters if p.ndim >= 2]
     others = [p for p in parameters if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, fused=True)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=config.learning_rate, fused=True
+    )
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """The torch device that a `device` setting means.
+
+    Raises:
+        ConfigError: If it cannot be used.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -382,11 +458,16 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f'The device "{name}" cannot be used: {str(error).splitlines()[0]}. Try "auto" or "cpu".') from None
+        raise ConfigError(
+            f'The device "{name}" cannot be used: {str(error).splitlines()[0]}. Try "auto" or '
+            '"cpu".'
+        ) from None
     return device
 
 
-def _autocast(config: TrainerConfig, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+def _autocast(
+    config: TrainerConfig, device: torch.device
+) -> Callable[[], contextlib.AbstractContextManager[Any]]:
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     if config.precision == "bf16" or (config.precision == "auto" and able):
         return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
@@ -395,7 +476,7 @@ def _autocast(config: TrainerConfig, device: torch.device) -> Callable[[], conte
 
 @contextlib.contextmanager
 def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout of a step as a function of the seed, the process's own generators left as they were."""
+    """Dropout of a step as a function of the seed; the process's own generators stay put."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -1,8 +1,8 @@
 """One class per column type: how its cells become a latent part, and back.
 
-Each `encode` takes a whole column at once, so that 100,000 rows of tensors take milliseconds, and looks for the
-culprit only after something failed. Numbers are checked in float64: NaN, infinity and None are errors, because a row
-that lacks an attribute should be missing as a whole.
+Each `encode` takes a whole column at once, so that 100,000 rows of tensors take milliseconds, and
+looks for the culprit only after something failed. Numbers are checked in float64: NaN, infinity and
+None are errors, because a row that lacks an attribute should be missing as a whole.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from globalworkspace.latents import Part
 Category = str | int | bool
 MAX_INFERRED_CATEGORIES = 1000
 """A column with more distinct strings than this is taken for text, not for categories."""
-
-_MULTIPLIER = 6.283185307179586
 
 
 class Column(Protocol):
@@ -68,17 +66,20 @@ class Categorical:
             cells = torch.as_tensor(cells) if _is_numeric(cells) else cells.tolist()
         positions = self._from_tensor(name, cells) if isinstance(cells, Tensor) else None
         if positions is None:
-            positions = self._from_cells(name, cells.tolist() if isinstance(cells, Tensor) else cells)
+            positions = self._from_cells(
+                name, cells.tolist() if isinstance(cells, Tensor) else cells
+            )
         latents = torch.zeros(len(positions), len(self.categories))
         return latents.scatter_(1, positions[:, None], 1.0)
 
     def _from_tensor(self, name: str, cells: Tensor) -> Tensor | None:
-        """Positions of named categories given as an integer tensor; None when cells are the values themselves."""
+        """Positions, where an integer tensor holds them; None when cells are the categories."""
         cells = _flat(name, cells).cpu()
         if cells.is_floating_point() or cells.is_complex():
             raise DomainError(
-                f'Column "{name}" is categorical and was given a {cells.dtype} tensor. Give category names or an '
-                f"integer tensor of positions 0 to {len(self.categories) - 1}; known categories: {self._known()}."
+                f'Column "{name}" is categorical and was given a {cells.dtype} tensor. Give '
+                "category names or an integer tensor of positions 0 to "
+                f"{len(self.categories) - 1}; known categories: {self._known()}."
             )
         if not isinstance(self.categories[0], str):
             return None
@@ -101,9 +102,9 @@ class Categorical:
         return torch.tensor(found, dtype=torch.int64)
 
     def _position(
-        self, name: str, row: int, cell: Any, place: Mapping[tuple[type, Category], int]
+        self, name: str, row: int, cell: Any, place: Mapping[tuple[Any, Category], int]
     ) -> int:
-        """The slow way for one cell: scalars of tensors and arrays are unpacked, everything else is an error."""
+        """One cell, slowly: scalars of tensors and arrays are unpacked, all else is an error."""
         value = cell.item() if hasattr(cell, "item") and getattr(cell, "ndim", 1) == 0 else cell
         named = isinstance(self.categories[0], str)
         if named and isinstance(value, int) and isinstance(cell, Tensor):
@@ -112,9 +113,8 @@ class Categorical:
             found = place.get((type(value), value))
             if found is not None:
                 return found
-        message = (
-            f'Column "{name}", row {row}: {_shown(value)} is not one of the categories: {self._known()}.'
-        )
+        message = f'Column "{name}", row {row}: {_shown(value)} is none of the categories: '
+        message += f"{self._known()}."
         if isinstance(value, str) and named:
             close = difflib.get_close_matches(value, map(str, self.categories), n=1)
             message += f' Did you mean "{close[0]}"?' if close else ""
@@ -123,7 +123,7 @@ class Categorical:
         raise DomainError(message + " Correct the cell or add the category to the column's config.")
 
     def decode(self, latents: Tensor) -> list[Category]:
-        """One-hot, probabilities or logits (N, categories) -> the likeliest category of each row."""
+        """One-hot, probabilities or logits (N, categories) -> each row's likeliest category."""
         return [self.categories[i] for i in latents.argmax(dim=1).tolist()]
 
     def config(self) -> dict[str, Any]:
@@ -168,10 +168,10 @@ class Continuous:
 
 @attrs.frozen(kw_only=True)
 class Circular:
-    """A number whose end meets its beginning (an angle, an hour of the day); its part is (cos, sin)."""
+    """A number whose end meets its beginning, as an angle; its part is (cos, sin)."""
 
     type: ClassVar[str] = "circular"
-    period: float = _MULTIPLIER
+    period: float = math.tau
     """What one turn is: 2 pi for radians, 360 for degrees, 24 for hours."""
 
     def part(self, name: str) -> Part:
@@ -180,12 +180,12 @@ class Circular:
 
     def encode(self, name: str, cells: Any) -> Tensor:
         """N numbers, any number of turns away -> (N, 2)."""
-        angle = _numbers(name, cells) * (_MULTIPLIER / self.period)
+        angle = _numbers(name, cells) * (math.tau / self.period)
         return torch.stack([angle.cos(), angle.sin()], dim=1).float()
 
     def decode(self, latents: Tensor) -> Tensor:
         """(N, 2) of any length -> (N,) float32 in [0, period)."""
-        turns = torch.atan2(latents[:, 1].double(), latents[:, 0].double()) / _MULTIPLIER
+        turns = torch.atan2(latents[:, 1].double(), latents[:, 0].double()) / math.tau
         value = (turns.remainder(1.0) * self.period).float()
         return torch.where(value >= self.period, torch.zeros_like(value), value)
 
@@ -217,7 +217,8 @@ def parse(name: str, given: Any) -> dict[str, Any]:
         given = {"type": given}
     if not isinstance(given, Mapping):
         raise ConfigError(
-            f'Column "{name}": {_shown(given)} is no column config. Write "continuous", "circular", '
+            f'Column "{name}": {_shown(given)} is no column config. Write "continuous", '
+            '"circular", '
             '"categorical", "auto" or {"type": ..., ...}.'
         )
     settings = dict(given)
@@ -225,11 +226,15 @@ def parse(name: str, given: Any) -> dict[str, Any]:
     if kind is None:
         raise ConfigError(f'Column "{name}" has no type. Add "type": one of {", ".join(TYPES)}.')
     if kind not in TYPES:
-        raise ConfigError(f'Column "{name}" has the unknown type {kind!r}.{nearest(str(kind), TYPES)}')
+        raise ConfigError(
+            f'Column "{name}" has the unknown type {kind!r}.{nearest(str(kind), TYPES)}'
+        )
     for key in settings:
         if key not in TYPES[kind]:
             known = ("type", *TYPES[kind])
-            raise ConfigError(f'Column "{name}" ({kind}) has no setting "{key}".{nearest(key, known)}')
+            raise ConfigError(
+                f'Column "{name}" ({kind}) has no setting "{key}".{nearest(key, known)}'
+            )
     if settings.get("categories") is not None:
         settings["categories"] = _checked_categories(name, settings["categories"])
     else:
@@ -238,7 +243,9 @@ def parse(name: str, given: Any) -> dict[str, Any]:
         period = settings["period"]
         number = isinstance(period, (int, float)) and not isinstance(period, bool)
         if not (number and math.isfinite(period) and period > 0):
-            raise ConfigError(f'Column "{name}" has the period {_shown(period)}; it must be a number above 0.')
+            raise ConfigError(
+                f'Column "{name}" has the period {_shown(period)}; it must be a number above 0.'
+            )
         settings["period"] = float(period)
     return {"type": kind, **settings}
 
@@ -254,10 +261,15 @@ def build(name: str, given: Any) -> Column:
     if kind == "auto" or (kind == "categorical" and "categories" not in settings):
         lack = "its type" if kind == "auto" else "its categories"
         raise ConfigError(
-            f'Column "{name}" leaves {lack} to the data. Give {lack}, or complete the config first: '
+            f'Column "{name}" leaves {lack} to the data. Give {lack}, or complete the config '
+            "first: "
             "AttributesDomain.complete_config(config, cells)."
         )
-    types: dict[str, Any] = {"categorical": Categorical, "continuous": Continuous, "circular": Circular}
+    types: dict[str, Any] = {
+        "categorical": Categorical,
+        "continuous": Continuous,
+        "circular": Circular,
+    }
     column: Column = types[kind](**settings)
     return column
 
@@ -272,25 +284,33 @@ def complete(name: str, given: Any, cells: Any) -> dict[str, Any]:
     if settings["type"] not in ("auto", "categorical") or "categories" in settings:
         return settings
     if hasattr(cells, "dtype"):
-        cells = (cells.unique() if isinstance(cells, Tensor) else cells).tolist()
-    values = {c.item() if hasattr(c, "item") else c for c in cells if _is_hashable(c)}
-    discrete = bool(values) and all(isinstance(v, (str, bool)) for v in values)
+        cells = (torch.unique(cells) if isinstance(cells, Tensor) else cells).tolist()
+    values = {c.item() if hasattr(c, "item") else c for c in cells if c.__hash__ is not None}
+    simple = all(cell.__hash__ is not None for cell in cells)
+    discrete = bool(values) and simple and all(isinstance(v, (str, bool)) for v in values)
     if settings["type"] == "auto" and not discrete:
-        if values and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        if (
+            values
+            and simple
+            and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        ):
             return {"type": "continuous"}
         kinds = ", ".join(sorted({type(cell).__name__ for cell in cells})) or "nothing"
         raise ConfigError(
-            f'Column "{name}": no type fits cells of {kinds}. Make them all numbers, all strings or all '
+            f'Column "{name}": no type fits cells of {kinds}. Make them all numbers, all strings '
+            "or all "
             "booleans, or leave the column out."
         )
     if len(values) > MAX_INFERRED_CATEGORIES:
         raise ConfigError(
-            f'Column "{name}" has {len(values)} distinct values in {len(cells)} cells: text or an identifier, '
+            f'Column "{name}" has {len(values)} distinct values in {len(cells)} cells: text or an '
+            "identifier, "
             "not categories. Leave it out by listing the other columns, or give its categories."
         )
-    if len({type(v) for v in values}) == 1:
-        values = set(sorted(values))
-    return {"type": "categorical", "categories": _checked_categories(name, _ordered(values))}
+    ordered = sorted(
+        values, key=lambda value: (type(value).__name__, str(value) if value is None else value)
+    )
+    return {"type": "categorical", "categories": _checked_categories(name, ordered)}
 
 
 def nearest(given: str, known: Any) -> str:
@@ -300,18 +320,17 @@ def nearest(given: str, known: Any) -> str:
     return (f' Did you mean "{close[0]}"?' if close else "") + f" Known: {', '.join(names)}."
 
 
-def _ordered(values: set[Any]) -> list[Any]:
-    return sorted(values, key=lambda v: (type(v).__name__, v))
-
-
 def _checked_categories(name: str, given: Any) -> list[Category]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not len(given):
-        raise ConfigError(f'Column "{name}": categories are {_shown(given)}; give a list with at least one.')
+        raise ConfigError(
+            f'Column "{name}": categories are {_shown(given)}; give a list with at least one.'
+        )
     kinds = {type(category) for category in given}
     if len(kinds) > 1 or not kinds <= {str, int, bool}:
         shown = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ConfigError(
-            f'Column "{name}": categories are of {shown}; make them all strings, all whole numbers or all booleans.'
+            f'Column "{name}": categories are of {shown}; make them all strings, all whole numbers '
+            "or all booleans."
         )
     twice = [c for c in given if list(given).count(c) > 1] if len(set(given)) < len(given) else []
     if twice:
@@ -321,16 +340,14 @@ def _checked_categories(name: str, given: Any) -> list[Category]:
 
 def _numbers(name: str, cells: Any) -> Tensor:
     """N cells -> (N,) float64, finite."""
-    try:
-        array = hasattr(cells, "dtype") and _is_numeric(cells)
-        values = _flat(name, torch.as_tensor(cells)) if array else None
-    except (TypeError, ValueError):
-        values = None
+    values = None
+    if hasattr(cells, "dtype") and _is_numeric(cells):
+        values = _flat(name, torch.as_tensor(cells))
     if values is not None:
-        wrong = values.dtype == torch.bool or values.is_complex()
-        if wrong:
+        if values.dtype == torch.bool or values.is_complex():
             raise DomainError(
-                f'Column "{name}" takes numbers and was given a {values.dtype} tensor. Convert it, or make the '
+                f'Column "{name}" takes numbers and was given a {values.dtype} tensor. Convert it, '
+                "or make the "
                 "column categorical."
             )
         values = values.detach().cpu().double()
@@ -364,17 +381,14 @@ def _number(name: str, row: int, cell: Any) -> float:
 def _flat(name: str, values: Tensor) -> Tensor:
     if values.ndim != 1:
         raise DomainError(
-            f'Column "{name}" has the shape {tuple(values.shape)}; give one value per row, shape (rows,).'
+            f'Column "{name}" has the shape {tuple(values.shape)}; give one value per row, shape '
+            "(rows,)."
         )
     return values
 
 
 def _is_numeric(array: Any) -> bool:
     return isinstance(array, Tensor) or getattr(array.dtype, "kind", "O") in "biufc"
-
-
-def _is_hashable(cell: Any) -> bool:
-    return cell.__hash__ is not None
 
 
 def _shown(value: Any) -> str:

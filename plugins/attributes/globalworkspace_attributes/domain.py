@@ -1,7 +1,7 @@
 """Table columns as a domain: nothing is learned, each column is a named part of the latent.
 
-Because a part knows its kind, a category is compared by cross-entropy, an angle on the circle and a number in standard
-units, instead of all by one squared error over hand-scaled values.
+Because a part knows its kind, a category is compared by cross-entropy, an angle on the circle and a
+number in standard units, instead of all by one squared error over hand-scaled values.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ class AttributesDomain(DomainModule):
     """A table's columns: categorical, continuous or circular, one latent part each.
 
     Args:
-        columns: Column -> its config, in latent order: `{"type": "categorical", "categories": [...]}`,
-            `{"type": "continuous"}`, `{"type": "circular", "period": 360}` (default 2 pi), or the bare type as a string.
-            Columns of the data that are not named here are left out.
+        columns: Column -> its config, in latent order: `{"type": "categorical", "categories":
+            [...]}`, `{"type": "continuous"}`, `{"type": "circular", "period": 360}` (default 2 pi),
+            or the bare type as a string. Columns of the data that are not named here are left out.
 
     Raises:
-        ConfigError: On an unknown type or setting, or one that `complete_config` has yet to fill in.
+        ConfigError: On an unknown type or setting, or one that `complete_config` has yet to fill
+            in.
 
     Example:
         >>> domain = AttributesDomain({"shape": {"categories": ["egg", "kite"]}, "x": "continuous"})
@@ -41,7 +42,9 @@ class AttributesDomain(DomainModule):
                 f"The columns of an attributes domain are {columns!r}. "
                 'Give at least one, as {"x": "continuous"}, or let complete_config() find them.'
             )
-        self.columns = {str(name): column_types.build(name, given) for name, given in columns.items()}
+        self.columns = {
+            str(name): column_types.build(name, given) for name, given in columns.items()
+        }
         self.latent = LatentSpec(tuple(column.part(name) for name, column in self.columns.items()))
 
     @torch.no_grad()
@@ -49,24 +52,28 @@ class AttributesDomain(DomainModule):
         """Encode N rows.
 
         Args:
-            raw: N mappings, one per row, or a mapping of columns of N cells (tensors, arrays or lists). Categorical
-                cells are categories; an integer tensor over named categories holds positions.
+            raw: N mappings, one per row, or a mapping of columns of N cells (tensors, arrays or
+                lists). Categorical cells are categories; an integer tensor over named categories
+                holds positions.
 
         Returns:
             (N, D) float32 on the CPU: one-hot, number, or (cos, sin), column after column.
 
         Raises:
-            DomainError: On a missing column, an unknown category, NaN or a cell of a wrong type, with column and row.
+            DomainError: On a missing column, an unknown category, NaN or a cell of a wrong type,
+                with column and row.
         """
         cells = self._by_column(raw)
-        return torch.cat([column.encode(name, cells[name]) for name, column in self.columns.items()], dim=1)
+        return torch.cat(
+            [column.encode(name, cells[name]) for name, column in self.columns.items()], dim=1
+        )
 
     def decode(self, latents: Tensor) -> dict[str, Any]:
         """Latents (N, D) -> column -> N cells.
 
         Returns:
-            Categorical columns as a list of categories (the likeliest), continuous ones as a float tensor (N,),
-            circular ones as a float tensor (N,) in [0, period).
+            Categorical columns as a list of categories (the likeliest), continuous ones as a float
+            tensor (N,), circular ones as a float tensor (N,) in [0, period).
         """
         pieces = self.latent.split(latents.detach().cpu())
         return {name: column.decode(pieces[name]) for name, column in self.columns.items()}
@@ -74,7 +81,8 @@ class AttributesDomain(DomainModule):
     def render(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Rendering]:
         """N rows -> N lines of text such as `shape: egg · x: 12.3`."""
         return [
-            Rendering(media_type="text/plain", data=line.encode(), alt=line) for line in self.describe(raw)
+            Rendering(media_type="text/plain", data=line.encode(), alt=line)
+            for line in self.describe(raw)
         ]
 
     def describe(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
@@ -105,9 +113,9 @@ class AttributesDomain(DomainModule):
         """Fill in what the training cells tell.
 
         Args:
-            config: May leave out the categories of categorical columns (then: all that occur, sorted), give `"auto"`
-                as a type (strings and booleans: categorical; numbers: continuous), or leave out `columns` (then: every
-                column, `"auto"`).
+            config: May leave out the categories of categorical columns (then: all that occur,
+                sorted), give `"auto"` as a type (strings and booleans: categorical; numbers:
+                continuous), or leave out `columns` (then: every column, `"auto"`).
             cells: Training rows: a sequence of mappings (None: missing) or a mapping of columns.
 
         Returns:
@@ -123,9 +131,13 @@ class AttributesDomain(DomainModule):
         present = _names(cells)
         wanted = config.get("columns") or dict.fromkeys(present, "auto")
         if not isinstance(wanted, Mapping):
-            raise ConfigError(f'columns is {wanted!r}; give a mapping such as {{"x": "continuous"}}.')
+            raise ConfigError(
+                f'columns is {wanted!r}; give a mapping such as {{"x": "continuous"}}.'
+            )
         if not wanted:
-            raise ConfigError("There are no training cells to find the columns in. Give columns in the config.")
+            raise ConfigError(
+                "There are no training cells to find the columns in. Give columns in the config."
+            )
         return {
             "columns": {
                 name: column_types.complete(name, given, _column(name, cells, present))
@@ -136,14 +148,16 @@ class AttributesDomain(DomainModule):
     def _by_column(self, raw: Any) -> dict[str, Any]:
         if not isinstance(raw, Mapping) and (isinstance(raw, str) or not isinstance(raw, Sequence)):
             raise DomainError(
-                f"Attributes were given as a {type(raw).__name__}; give a list of mappings, one per row, "
+                f"Attributes were given as a {type(raw).__name__}; give a list of mappings, one "
+                "per row, "
                 "or a mapping of columns."
             )
         if not isinstance(raw, Mapping):
             for row, cell in enumerate(raw):
                 if not isinstance(cell, Mapping):
                     raise DomainError(
-                        f"Row {row} of the attributes is a {type(cell).__name__}; give a mapping of "
+                        f"Row {row} of the attributes is a {type(cell).__name__}; give a mapping "
+                        "of "
                         f"{', '.join(self.columns)} to values."
                     )
         present = _names(raw)
@@ -152,7 +166,10 @@ class AttributesDomain(DomainModule):
             lengths = {name: _length(name, values) for name, values in cells.items()}
             if len(set(lengths.values())) > 1:
                 shown = ", ".join(f'"{name}": {length}' for name, length in lengths.items())
-                raise DomainError(f"Attribute columns have unequal lengths ({shown}). Give one value per row in each.")
+                raise DomainError(
+                    f"Attribute columns have unequal lengths ({shown}). Give one value per row in "
+                    "each."
+                )
         return cells
 
 
@@ -160,7 +177,8 @@ def _check_keys(config: Mapping[str, Any]) -> None:
     for key in config:
         if key != "columns":
             raise ConfigError(
-                f'An attributes domain has no setting "{key}".{column_types.nearest(str(key), ["columns"])}'
+                "An attributes domain has no setting "
+                f'"{key}".{column_types.nearest(str(key), ["columns"])}'
             )
 
 
@@ -168,6 +186,12 @@ def _names(cells: Any) -> list[str]:
     """Columns of a table, in order of first appearance."""
     if isinstance(cells, Mapping):
         return list(cells)
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, Mapping):
+            raise DomainError(
+                f"Row {row} of the attributes is a {type(cell).__name__}; a mapping of columns to "
+                'values is needed. In a config file, list the columns: column = ["x"].'
+            )
     return list(dict.fromkeys(name for cell in cells for name in cell))
 
 
@@ -182,14 +206,18 @@ def _column(name: str, cells: Any, present: Sequence[str]) -> Any:
         except KeyError:
             row = f"Row {next(i for i, cell in enumerate(cells) if name not in cell)}: "
     raise DomainError(
-        f'{row}column "{name}" is missing from the attributes.{column_types.nearest(name, present)} '
+        f'{row}column "{name}" is missing from the '
+        f"attributes.{column_types.nearest(name, present)} "
         "Add it to the data, or take it out of the domain's columns."
     )
 
 
 def _length(name: str, values: Any) -> int:
     if isinstance(values, str) or not hasattr(values, "__len__") or getattr(values, "ndim", 1) == 0:
-        raise DomainError(f'Column "{name}" is the single value {values!r}; give one value per row, as [{values!r}].')
+        raise DomainError(
+            f'Column "{name}" is the single value {values!r}; give one value per row, as '
+            f"[{values!r}]."
+        )
     return len(values)
 
 

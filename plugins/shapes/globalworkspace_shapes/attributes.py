@@ -1,8 +1,9 @@
 """What a Simple Shapes picture shows: one shape's class, place, size, rotation and colour.
 
-Ranges follow the Simple Shapes data set (Devillers, Maytié, VanRullen, arXiv 2306.15711): class uniform over
-diamond, egg and triangle; x and y integer 7..24 pixels, size integer 7..14 pixels, rotation uniform over the
-circle, colour uniform in HLS with hue 0..180, lightness 46..255 and saturation 0..255 (8-bit convention).
+Ranges follow the Simple Shapes data set (Devillers, Maytié, VanRullen, arXiv 2306.15711): class
+uniform over diamond, egg and triangle; x and y integer 7..24 pixels, size integer 7..14 pixels,
+rotation uniform over the circle, colour uniform in HLS with hue 0..180, lightness 46..255 and
+saturation 0..255 (8-bit convention).
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class ShapeAttributes:
 
     def __getitem__(self, rows: slice | Sequence[int] | Tensor) -> ShapeAttributes:
         """The given rows as a new batch."""
-        return ShapeAttributes(**{f.name: getattr(self, f.name)[rows] for f in attrs.fields(ShapeAttributes)})
+        return ShapeAttributes(
+            **{f.name: getattr(self, f.name)[rows] for f in attrs.fields(ShapeAttributes)}
+        )
 
     def columns(self) -> dict[str, Tensor]:
         """The table an `attributes` domain reads: shape, x, y, size, rotation, r, g, b, each (N,)."""
@@ -81,14 +84,21 @@ def sample_attributes(num_items: int, generator: torch.Generator) -> ShapeAttrib
     lightness = integers(*LIGHTNESS_RANGE) / 255.0
     saturation = integers(0, 255) / 255.0
     return ShapeAttributes(
-        category=category, x=x, y=y, size=size, rotation=rotation, color=hls_to_rgb(hue, lightness, saturation)
+        category=category,
+        x=x,
+        y=y,
+        size=size,
+        rotation=rotation,
+        color=hls_to_rgb(hue, lightness, saturation),
     )
 
 
 def hls_to_rgb(hue: Tensor, lightness: Tensor, saturation: Tensor) -> Tensor:
     """Convert HLS in [0, 1], each (N,), to RGB in [0, 1], (N, 3) (same formula as `colorsys.hls_to_rgb`)."""
     upper = torch.where(
-        lightness <= 0.5, lightness * (1 + saturation), lightness + saturation - lightness * saturation
+        lightness <= 0.5,
+        lightness * (1 + saturation),
+        lightness + saturation - lightness * saturation,
     )
     lower = 2 * lightness - upper
 

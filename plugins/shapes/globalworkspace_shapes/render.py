@@ -1,13 +1,15 @@
 """Draw Simple Shapes pictures from their attributes, thousands a second on one core.
 
-Every shape of the data set is convex, so it is the intersection of half-planes: four for the diamond, three for the
-triangle, and for the egg the tangents of its four Bezier curves. The signed distance to the outline is the largest of
-the distances to those lines, and a pixel's coverage is that distance cut to the pixel's width, which is what makes the
-edge anti-aliased. At the polygons' corners the coverages by the lines are multiplied instead, because the largest
-distance would blunt a sharp tip: it makes the smallest triangles 3.5 % too large. There is no randomness and no state: equal attributes give equal pictures, byte for byte.
+Every shape of the data set is convex, so it is the intersection of half-planes: four for the
+diamond, three for the triangle, and for the egg the tangents of its four Bezier curves. The signed
+distance to the outline is the largest of the distances to those lines, and a pixel's coverage is
+that distance cut to the pixel's width, which is what makes the edge anti-aliased. At the polygons'
+corners the coverages by the lines are multiplied instead, because the largest distance would blunt
+a sharp tip: it makes the smallest triangles 3.5 % too large. There is no randomness and no state:
+equal attributes give equal pictures, byte for byte.
 
-A picture covers the square [0, size] x [0, size] with the origin at its *bottom left*; row 0 is the top row and pixel
-(row, column) has its centre at x = column + 1/2, y = size - row - 1/2.
+A picture covers the square [0, size] x [0, size] with the origin at its *bottom left*; row 0 is the
+top row and pixel (row, column) has its centre at x = column + 1/2, y = size - row - 1/2.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def render(attributes: ShapeAttributes, size: int = PICTURE_SIZE) -> Tensor:
     """Draw one picture per row, the shape in its colour on black.
 
     Args:
-        attributes: N shapes; x, y and size are in pixels of a 32-pixel picture and scaled to `size`.
+        attributes: N shapes; x, y and size are in pixels of a 32-pixel picture and scaled to
+            `size`.
         size: Pixels per side of the pictures.
 
     Returns:
@@ -120,7 +123,9 @@ def _half_planes(category: int) -> tuple[Tensor, Tensor]:
         points = outline(category)
         directions = points.roll(-1, 0) - points
     directions = directions / directions.norm(dim=1, keepdim=True)
-    normals = torch.stack([directions[:, 1], -directions[:, 0]], dim=1)  # outward when counter-clockwise
+    normals = torch.stack(
+        [directions[:, 1], -directions[:, 0]], dim=1
+    )  # outward when counter-clockwise
     offsets = ((points - 0.5) * normals).sum(1)
     return normals.float(), offsets.float()
 

@@ -1,10 +1,11 @@
 """A small convolutional variational auto-encoder whose latent means carry the picture, and its loss.
 
-Plain squared pixel error lets a VAE forget what few pixels show: the rotation of a small dark shape costs almost
-nothing next to the outline of a big bright one. The loss here therefore differs from the usual one (Kingma & Welling,
-arXiv 1312.6114) in three ways: errors are measured *relative to the picture's own energy*; they are taken at several
-scales, so that a misplaced shape has a gradient towards its place; and the colour is compared apart from the
-brightness. It never sees a label.
+Plain squared pixel error lets a VAE forget what few pixels show: the rotation of a small dark shape
+costs almost nothing next to the outline of a big bright one. The loss here therefore differs from
+the usual one (Kingma & Welling, arXiv 1312.6114) in three ways: errors are measured *relative to
+the picture's own energy*; they are taken at several scales, so that a misplaced shape has a
+gradient towards its place; and the colour is compared apart from the brightness. It never sees a
+label.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ POOLED_WEIGHTS: Mapping[int, float] = {4: 16.0, 16: 64.0}
 
 CHROMA_POOL = 4
 CHROMA_WEIGHT = 16.0
+DARK_START = -3.0
+"""Initial bias of the decoder's last layer, before the sigmoid."""
+
 ENERGY_FLOOR = 0.1
 """Keeps the relative error of an almost black picture finite; a Simple Shapes picture has 0.2 to 300."""
 
@@ -74,13 +78,19 @@ class ConvVAE(nn.Module):
         outermost_first = [num_channels, *widths]
         layers: list[nn.Module] = []
         for narrow, wide in zip(outermost_first, widths, strict=False):
-            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.ReLU()]
-        self.encoder = nn.Sequential(*layers, nn.Flatten(), *_hidden(flat, hidden_dim, encoder_layers))
+            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), nn.LeakyReLU(0.1)]
+        self.encoder = nn.Sequential(
+            *layers, nn.Flatten(), *_hidden(flat, hidden_dim, encoder_layers)
+        )
         self.head = nn.Linear(hidden_dim, 2 * latent_dim)
 
-        layers = [nn.Unflatten(1, (widths[-1], smallest, smallest)), nn.ReLU()]
+        layers = [nn.Unflatten(1, (widths[-1], smallest, smallest)), nn.LeakyReLU(0.1)]
         for narrow, wide in reversed(list(zip(outermost_first, widths, strict=False))):
-            layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1), nn.LeakyReLU(0.1)]
+        # Start from dark pictures: a grey start costs a dark picture's relative error hundreds of
+        # times its energy, and the escape from that drives the decoder into an all-black,
+        # gradient-less corner.
+        nn.init.constant_(layers[-2].bias, DARK_START)
         layers[-1] = nn.Sigmoid()
         self.decoder = nn.Sequential(
             *_hidden(latent_dim, hidden_dim, decoder_layers), nn.Linear(hidden_dim, flat), *layers
@@ -126,8 +136,9 @@ def vae_loss(
 ) -> dict[str, Tensor]:
     """Terms of the VAE's loss, one value per picture; their sum is what is minimised.
 
-    Each error is a sum of squares over channels and pixels divided by the picture's energy (its own sum of squares,
-    to `energy_power`), so 0.01 is one per cent of the picture whatever its brightness.
+    Each error is a sum of squares over channels and pixels divided by the picture's energy (its own
+    sum of squares, to `energy_power`), so 0.01 is one per cent of the picture whatever its
+    brightness.
 
     Args:
         pictures: (B, C, S, S) in [0, 1].
@@ -140,7 +151,8 @@ def vae_loss(
         energy_power: 1 divides by the energy, 0 leaves the plain squared error.
 
     Returns:
-        "pixels", "pooled", "chroma" and "kl" (summed over dimensions, times `beta`), each (B,) float32.
+        "pixels", "pooled", "chroma" and "kl" (summed over dimensions, times `beta`), each (B,)
+        float32.
     """
     pictures, mean, logvar = pictures.float(), mean.float(), logvar.float()
     error = reconstruction.float() - pictures

@@ -1,0 +1,1 @@
+"""The core's own commands, registered like any plugin's."""

@@ -1,0 +1,88 @@
+"""`globalworkspace plugins`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+
+from globalworkspace.registry import CATEGORIES, PluginRecord, Registration, get_registry
+
+
+class Plugins:
+    """List plugins and what they bring; nothing is imported unless --check asks for it.
+
+    example: globalworkspace plugins --check
+    """
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """See `cli.Command`."""
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument(
+            "--check", action="store_true", help="import every target, each in a process of its own"
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """See `cli.Command`: 1 if something is broken."""
+        registry = get_registry()
+        states = {id(r): _check(r) if args.check else "unchecked" for r in registry.registrations}
+        broken = any(plugin.error for plugin in registry.plugins) or any(
+            state not in ("ok", "unchecked") for state in states.values()
+        )
+        if args.json:
+            print(
+                json.dumps(
+                    [_entry(p, registry.registrations, states) for p in registry.plugins], indent=2
+                )
+            )
+            return int(broken)
+        for plugin in registry.plugins:
+            print(
+                f"{plugin.name} ({plugin.distribution} {plugin.version})"
+                + (f": out of use, {plugin.error}" if plugin.error else "")
+            )
+            for r in registry.registrations:
+                if r.owner == plugin.name and plugin.error is None:
+                    print(f"  {r.category:<12} {r.kind:<18} {states[id(r)]:<10} {r.summary}")
+        names = {category: registry.kinds(category) for category in CATEGORIES}
+        for category, kinds in names.items():
+            for name in kinds:
+                if ":" in name:
+                    print(f'two plugins bring this {category}; write "{name}"')
+        return int(broken)
+
+
+def _entry(
+    plugin: PluginRecord, registrations: list[Registration], states: dict[int, str]
+) -> dict[str, object]:
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "module": plugin.module,
+        "error": plugin.error,
+        "details": plugin.details,
+        "kinds": [
+            {
+                "category": r.category,
+                "kind": r.kind,
+                "target": r.target,
+                "summary": r.summary,
+                "state": states[id(r)],
+            }
+            for r in registrations
+            if r.owner == plugin.name and plugin.error is None
+        ],
+    }
+
+
+def _check(registration: Registration) -> str:
+    """`ok`, or the last line of what importing the target printed."""
+    module, _, attribute = registration.target.partition(":")
+    code = f"import importlib; getattr(importlib.import_module({module!r}), {attribute!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return "ok"
+    lines = done.stderr.strip().splitlines()
+    return f"broken: {lines[-1] if lines else f'exit code {done.returncode}'}"

@@ -1,0 +1,41 @@
+"""`globalworkspace train`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+class Train:
+    """Train a workspace as a TOML file says.
+
+    example: globalworkspace train emoji.toml --out runs/emoji
+    """
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """See `cli.Command`."""
+        parser.add_argument("config", help="the TOML file")
+        parser.add_argument("--out", help="the run folder (default: runs/ and the config's name)")
+        parser.add_argument(
+            "--resume", action="store_true", help="go on from the folder's newest checkpoint"
+        )
+        parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """See `cli.Command`."""
+        from globalworkspace.settings import read_toml
+
+        config = read_toml(args.config)
+        from globalworkspace.experiment import run_experiment
+
+        folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
+        made = run_experiment(config, folder, resume=args.resume, progress=not args.quiet)
+        figures = made.evaluation
+        print(f"{figures['data']}\n")
+        print(f"{'on ' + figures['rows'] + ' rows':<32}{'error':>8}{'R@1':>8}{'R@5':>8}")
+        for direction, error in figures["translation"].items():
+            recall = figures["retrieval"][direction]
+            print(f"{direction:<32}{error:>8.3f}{recall[1]:>8.3f}{recall[5]:>8.3f}")
+        print("\nerror: normalised squared error of latents, 0 perfect, 1 a constant guess.")
+        print(f"Saved in {folder}.")
+        return 0

@@ -1,0 +1,128 @@
+"""A run's folder: what a training run leaves behind, and how it is opened again.
+
+config.json        the resolved settings
+metrics.jsonl      losses and validation errors, a line per logged step
+evaluation.json    translation errors and retrieval on held-out rows
+checkpoints/       for resuming
+workspace/         what GlobalWorkspace.from_pretrained reads
+galleries/<name>/  the items that a domain without a decoder of its own answers with
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from globalworkspace.data.cells import take_cells
+from globalworkspace.data.table import Table
+from globalworkspace.errors import CheckpointError, ConfigError
+from globalworkspace.gallery import GalleryDecoding
+from globalworkspace.training.checkpoint import (
+    load_json,
+    load_tensors,
+    newest_checkpoint,
+    save_tensors,
+    verify_folder,
+    write_folder,
+)
+from globalworkspace.workspace import GlobalWorkspace
+
+
+def refuse_unfinished(folder: Path, mark: str) -> None:
+    """Raise a `ConfigError` if the folder holds an interrupted run, which a new one would destroy.
+
+    Args:
+        folder: The run folder.
+        mark: What a whole run writes last.
+    """
+    found = newest_checkpoint(folder / "checkpoints")
+    if found is not None and not (folder / mark).exists():
+        raise ConfigError(
+            f'"{folder}" holds an unfinished run ({found.name}). Go on with it by --resume, give '
+            "another folder by --out, or delete it."
+        )
+
+
+def clear_run(folder: Path, mark: str) -> None:
+    """Remove an earlier run's `mark` and checkpoints: they must not pass for the new one's."""
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if (folder / mark).is_dir():
+        shutil.rmtree(folder / mark)
+    (folder / mark).unlink(missing_ok=True)
+
+
+def save_run(
+    folder: str | Path,
+    workspace: GlobalWorkspace,
+    raw: Table | None = None,
+    latents: Table | None = None,
+) -> None:
+    """Save a trained workspace into a run folder, with the galleries of the domains that decode by example.
+
+    Args:
+        folder: The run folder.
+        workspace: The trained workspace.
+        raw: Rows whose cells become galleries where a domain needs one (strings and file paths only).
+        latents: The same rows, encoded.
+    """
+    home = Path(folder)
+    workspace.save_pretrained(home / "workspace")
+    if raw is None or latents is None:
+        return
+    for name, module in workspace.domains.items():
+        if not isinstance(module, GalleryDecoding) or name not in raw.columns:
+            continue
+        present = raw[name].present
+        cells = take_cells(raw[name].cells, raw[name].first[present])
+        if isinstance(cells, list) and all(isinstance(cell, (str, Path)) for cell in cells):
+            codes = latents[name].cells[latents[name].first[present]]
+            kept, seen = [], set()
+            for position, cell in enumerate(cells):
+                if str(cell) not in seen:
+                    seen.add(str(cell))
+                    kept.append(position)
+            save_gallery(home, name, [cells[i] for i in kept], codes[torch.tensor(kept)])
+
+
+def save_gallery(
+    folder: str | Path, name: str, cells: Sequence[str | Path], latents: Tensor
+) -> None:
+    """Save the gallery of one domain: strings or file paths, and their latents (len(cells), D)."""
+
+    def fill(scratch: Path) -> None:
+        are_files = [isinstance(cell, Path) for cell in cells]
+        entries = [str(cell.absolute()) if isinstance(cell, Path) else cell for cell in cells]
+        (scratch / "cells.json").write_text(
+            json.dumps({"files": all(are_files), "cells": entries}, ensure_ascii=False)
+        )
+        save_tensors(scratch / "latents.safetensors", {"latents": latents})
+
+    write_folder(Path(folder) / "galleries" / name, fill)
+
+
+def load_run(folder: str | Path) -> GlobalWorkspace:
+    """The trained workspace of a run folder, its galleries in place.
+
+    Raises:
+        CheckpointError: If the folder holds no finished run, or is damaged.
+    """
+    home = Path(folder).expanduser()
+    if not (home / "workspace").is_dir():
+        raise CheckpointError(
+            f'"{home}" holds no trained workspace. Give the folder that a finished "globalworkspace train" or "demo" wrote.'
+        )
+    workspace = GlobalWorkspace.from_pretrained(home / "workspace")
+    for name, module in workspace.domains.items():
+        gallery = home / "galleries" / name
+        if isinstance(module, GalleryDecoding) and gallery.is_dir():
+            verify_folder(gallery)
+            entry: dict[str, Any] = load_json(gallery / "cells.json")
+            cells = [Path(cell) for cell in entry["cells"]] if entry["files"] else entry["cells"]
+            module.set_gallery(cells, load_tensors(gallery / "latents.safetensors")["latents"])
+    return workspace

@@ -1,0 +1,50 @@
+"""A page that shows items side by side: one self-contained HTML file, everything embedded, all text escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from globalworkspace.domain import Rendering
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem}"
+    "table{border-collapse:collapse}th,td{padding:.35rem .7rem;text-align:left;vertical-align:middle}"
+    "th{font-weight:600;border-bottom:1px solid #8888}td{border-bottom:1px solid #8883;max-width:22rem}"
+    "img{width:64px;min-height:64px;image-rendering:pixelated;background:#000}"
+)
+
+
+def write_sheet(
+    file: str | Path, title: str, headings: Sequence[str], rows: Sequence[Sequence[Rendering]]
+) -> None:
+    """Write a table of renderings.
+
+    Args:
+        file: The `.html` file.
+        title: Shown on top.
+        headings: One per column.
+        rows: Each as long as `headings`.
+    """
+    head = "".join(f"<th scope=col>{html.escape(text)}</th>" for text in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(item)}</td>" for item in row) + "</tr>" for row in rows
+    )
+    page = (
+        f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
+        f"<h1>{html.escape(title)}</h1><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></html>"
+    )
+    Path(file).write_text(page, encoding="utf-8")
+
+
+def _cell(item: Rendering) -> str:
+    if item.media_type.startswith("text/"):
+        return html.escape(item.data.decode("utf-8", errors="replace"))
+    source = f"data:{html.escape(item.media_type)};base64,{base64.b64encode(item.data).decode()}"
+    alt = html.escape(item.alt, quote=True)
+    if item.media_type.partition("/")[0] == "audio":
+        return f'<audio controls src="{source}" title="{alt}"></audio>'
+    return f'<img src="{source}" alt="{alt}">'

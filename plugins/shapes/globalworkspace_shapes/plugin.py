@@ -1,0 +1,27 @@
+"""What this distribution brings to `globalworkspace`; light, targets are imported on first use."""
+
+from __future__ import annotations
+
+from globalworkspace import hookimpl
+
+globalworkspace_api = 1
+
+
+@hookimpl
+def register_datasets(register) -> None:  # type: ignore[no-untyped-def]
+    """Announce the data set kind `shapes`."""
+    register(
+        "shapes",
+        "globalworkspace_shapes.dataset:load",
+        summary="Simple Shapes, made on the spot: pictures, captions, attributes",
+    )
+
+
+@hookimpl
+def register_commands(register) -> None:  # type: ignore[no-untyped-def]
+    """Announce the command `demo`."""
+    register(
+        "demo",
+        "globalworkspace_shapes.demo:DemoCommand",
+        summary="train a small workspace on shapes and write a report",
+    )

@@ -1,0 +1,1 @@
+"""Text domains for globalworkspace: the kind `bert` (`globalworkspace_text.bert.BertDomain`)."""

@@ -1,0 +1,1 @@
+"""Picture domains for globalworkspace: the kinds `timm` and `image-vae`."""

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+
+from globalworkspace import Alternatives
+from globalworkspace.data.cells import digest_cells, is_missing, take_cells
+
+
+@pytest.mark.parametrize("cell", [None, float("nan"), np.float32("nan"), Alternatives([])])
+def test_missing_cells(cell):
+    assert is_missing(cell)
+
+
+@pytest.mark.parametrize("cell", [0, "", 0.0, False, torch.zeros(1), Alternatives([None])])
+def test_cells_that_are_there(cell):
+    assert not is_missing(cell)
+
+
+@pytest.mark.parametrize("cells", [torch.arange(5), np.arange(5), list(range(5))])
+def test_cells_are_taken_by_position(cells):
+    assert list(take_cells(cells, torch.tensor([3, 0]))) == [3, 0]
+
+
+def test_alternatives_are_a_sequence():
+    cell = Alternatives(["a", "b"])
+    assert list(cell) == ["a", "b"] and cell[1] == "b" and len(cell) == 2
+
+
+CONTENTS = [
+    torch.arange(4),
+    torch.arange(4).float(),
+    torch.arange(4).reshape(2, 2),
+    np.arange(4),
+    ["ab", "c"],
+    ["a", "bc"],
+    [["a"], ["b"]],
+    [["a", "b"]],
+    [1, 2],
+    [1.0, 2.0],
+    [True, False],
+    [{"x": 1}],
+    [{"x": 2}],
+    [None, 1],
+    [b"12"],
+    [Alternatives(["a"])] * 2,
+]
+
+
+def test_different_contents_have_different_digests():
+    digests = [digest_cells(cells) for cells in CONTENTS]
+    assert None not in digests
+    assert len(set(digests)) == len(CONTENTS)
+
+
+def test_equal_contents_have_equal_digests():
+    assert digest_cells(["a", torch.ones(2)]) == digest_cells(["a", torch.ones(2)])
+    assert digest_cells([{"x": 1, "y": 2}]) == digest_cells([{"y": 2, "x": 1}])
+
+
+def test_the_content_of_named_files_counts(tmp_path):
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"1")
+    for cell in (file, str(file)):
+        file.write_bytes(b"1")
+        first = digest_cells([cell])
+        file.write_bytes(b"2")
+        assert digest_cells([cell]) != first
+
+
+def test_what_cannot_be_digested_has_no_digest(tmp_path):
+    assert digest_cells([object()]) is None
+    assert digest_cells([tmp_path / "missing.png"]) is None
