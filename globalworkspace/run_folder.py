@@ -63,12 +63,13 @@ def save_run(
     raw: Table | None = None,
     latents: Table | None = None,
 ) -> None:
-    """Save a trained workspace into a run folder, with the galleries of the domains that decode by example.
+    """Save a trained workspace into a run folder, with the galleries of its domains.
 
     Args:
         folder: The run folder.
         workspace: The trained workspace.
-        raw: Rows whose cells become galleries where a domain needs one (strings and file paths only).
+        raw: Rows whose cells become the galleries of domains that decode by example (strings and
+            file paths only).
         latents: The same rows, encoded.
     """
     home = Path(folder)
@@ -115,7 +116,8 @@ def load_run(folder: str | Path) -> GlobalWorkspace:
     home = Path(folder).expanduser()
     if not (home / "workspace").is_dir():
         raise CheckpointError(
-            f'"{home}" holds no trained workspace. Give the folder that a finished "globalworkspace train" or "demo" wrote.'
+            f'"{home}" holds no trained workspace. Give the folder that a finished '
+            '"globalworkspace train" or "demo" wrote.'
         )
     workspace = GlobalWorkspace.from_pretrained(home / "workspace")
     for name, module in workspace.domains.items():

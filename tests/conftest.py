@@ -21,3 +21,26 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def script_kinds():
+    """The kinds of `script_domains` in the registry, as if a plugin brought them."""
+    from globalworkspace.registry import Registration, get_registry
+
+    registrations = get_registry().registrations
+    before = list(registrations)
+    for kind in ("Numbers", "Words", "Fittable", "Heavy", "Sized"):
+        registrations.append(
+            Registration(
+                category="domain",
+                kind=f"script-{kind.lower()}",
+                owner="script",
+                target=f"script_domains:{kind}",
+                summary="",
+                distribution="a script",
+                version="0",
+            )
+        )
+    yield
+    registrations[:] = before

@@ -176,3 +176,10 @@ def broken(name, error):
         raise error
 
     return FakePoint(name, f"fake_{name}", Distribution(f"globalworkspace-{name}"), load)
+
+
+def discover_with(points):
+    """A registry of the core and the given entry points."""
+    from globalworkspace.registry import discover
+
+    return discover(points)

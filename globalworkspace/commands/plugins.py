@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from globalworkspace.registry import CATEGORIES, PluginRecord, Registration, get_registry
 
@@ -26,7 +28,13 @@ class Plugins:
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`: 1 if something is broken."""
         registry = get_registry()
-        states = {id(r): _check(r) if args.check else "unchecked" for r in registry.registrations}
+        states = {id(r): "unchecked" for r in registry.registrations}
+        if args.check:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                found = pool.map(_check, registry.registrations)
+                states = {
+                    id(r): state for r, state in zip(registry.registrations, found, strict=True)
+                }
         broken = any(plugin.error for plugin in registry.plugins) or any(
             state not in ("ok", "unchecked") for state in states.values()
         )

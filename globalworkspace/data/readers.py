@@ -40,6 +40,37 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
             f'"{folder}" holds no {" or ".join(names)}. Write one row per item with a column '
             f"{FILE_COLUMN}."
         )
+    records = _read(file)
+    if not records or FILE_COLUMN not in records[0]:
+        raise DataError(
+            f'"{file}" has no column {FILE_COLUMN}; it has '
+            f"{', '.join(records[0]) if records else 'no rows'}."
+        )
+    for row, record in enumerate(records):
+        for key in record:
+            if key == FILE_COLUMN or key.endswith("_" + FILE_COLUMN):
+                if is_missing(record[key]):
+                    continue
+                record[key] = folder / str(record[key])
+                if not record[key].is_file():
+                    raise DataError(
+                        f'Row {row} of "{file}" names "{record[key]}", which does not exist.'
+                    )
+    return table_of_records(records, columns, str(file))
+
+
+def read_table(path: str, columns: Columns | None = None) -> Table:
+    """A CSV, JSON lines or Parquet file.
+
+    An empty field is a missing cell; a list (JSON, Parquet) holds alternatives.
+
+    Args:
+        path: The file, ending in `.csv`, `.jsonl` or `.parquet`.
+        columns: Domain -> column(s); default: every column is a domain of its own name.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f'The file "{file}" does not exist.')
     return table_of_records(_read(file), columns, str(file))
 
 
@@ -117,41 +148,6 @@ def _read(file: Path) -> list[dict[str, Any]]:
         raise DataError(
             f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.'
         )
-    records = _read(file)
-    if not records or FILE_COLUMN not in records[0]:
-        raise DataError(
-            f'"{file}" has no column {FILE_COLUMN}; it has '
-            f"{', '.join(records[0]) if records else 'no rows'}."
-        )
-    for row, record in enumerate(records):
-        for key in record:
-            if key == FILE_COLUMN or key.endswith("_" + FILE_COLUMN):
-                if is_missing(record[key]):
-                    continue
-                record[key] = folder / str(record[key])
-                if not record[key].is_file():
-                    raise DataError(
-                        f'Row {row} of "{file}" names "{record[key]}", which does not exist.'
-                    )
-    return table_of_records(records, columns, str(file))
-
-
-def read_table(path: str, columns: Columns | None = None) -> Table:
-    """A CSV, JSON lines or Parquet file.
-
-    An empty field is a missing cell; a list (JSON, Parquet) holds alternatives.
-
-    Args:
-        path: The file, ending in `.csv`, `.jsonl` or `.parquet`.
-        columns: Domain -> column(s); default: every column is a domain of its own name.
-    """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f'The file "{file}" does not exist.')
-    if file.suffix not in _READERS:
-        raise DataError(
-            f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.'
-        )
     try:
         return _READERS[file.suffix](file)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -175,9 +171,10 @@ def _read_csv(file: Path) -> list[dict[str, Any]]:
             records.append({key: value if value != "" else None for key, value in record.items()})
     for name in header:
         values = [str(record[name]) for record in records if record[name] is not None]
-        if values and all(_is_number(value) for value in values):
+        # mostly numbers: they become floats, so that a stray text is found by its own row
+        if 2 * sum(map(_is_number, values)) > len(values):
             for record in records:
-                if record[name] is not None:
+                if record[name] is not None and _is_number(record[name]):
                     record[name] = float(record[name])
     return records
 

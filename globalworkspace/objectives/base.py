@@ -119,6 +119,6 @@ class RowObjective(Objective):
 def _normal(text: Any) -> str:
     if not isinstance(text, str):
         raise ConfigError(
-            f'exclude holds {text!r}; write a domain, "photo", or a direction, "photo -> caption".'
+            f'exclude holds {text!r}; write a domain, "photo", or a direction, "photo -> name".'
         )
     return " -> ".join(piece.strip() for piece in text.split("->"))

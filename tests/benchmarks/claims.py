@@ -1,4 +1,4 @@
-"""Keep the figures that the documentation quotes in one file, each beside the command that prints it."""
+"""Keep the figures that the documentation quotes in one file, each with its command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def record(
     *,
     path: Path = CLAIMS,
 ) -> None:
-    """Write one figure into claims.json, replacing the figure of the same name and keeping the others.
+    """Write one figure into claims.json in place of the one of that name; the others stay.
 
     Args:
         name: What the documentation calls the figure.

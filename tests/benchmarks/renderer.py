@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     measured = rates(options.pictures, options.repeats, options.size)
     median, low, high = (round(f(measured)) for f in (statistics.median, min, max))
     print(
-        f"{median} pictures/s ({low} to {high} over {options.repeats} repeats), {options.size} pixels, one core"
+        f"{median} pictures/s ({low} to {high} over {options.repeats} repeats), "
+        f"{options.size} pixels, one core"
     )
     name = "renderer_pictures_per_second" + (
         "" if options.size == 32 else f"_{options.size}_pixels"

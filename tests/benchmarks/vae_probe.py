@@ -73,7 +73,7 @@ def latent_means(vae: ConvVAE, shapes: ShapeAttributes) -> Tensor:
 
 @torch.no_grad()
 def relative_error(vae: ConvVAE, shapes: ShapeAttributes) -> float:
-    """Squared error of the pictures decoded from the means, over the pictures' energy; mean over pictures."""
+    """Squared error of the pictures decoded from the means, over their energy; a mean."""
     pictures = render_float(shapes, int(vae.config["picture_size"]))
     error = (vae.decode(vae.encode(pictures)[0]) - pictures).square().sum((1, 2, 3))
     return (error / pictures.square().sum((1, 2, 3))).mean().item()
@@ -123,7 +123,7 @@ def scores(
 
 
 def probe(vae: ConvVAE, seed: int, num_train: int, num_test: int, steps: int) -> dict[str, float]:
-    """Train the perceptron from initialisation `seed` on `num_train` pictures, judge it on `num_test` others."""
+    """Train the perceptron from `seed` on `num_train` pictures, judge it on `num_test` others."""
     train = sample_attributes(num_train, torch.Generator().manual_seed(PROBE_SEED))
     test = sample_attributes(num_test, torch.Generator().manual_seed(TEST_SEED))
     latents, unseen = latent_means(vae, train), latent_means(vae, test)
@@ -181,7 +181,7 @@ def ceiling(seed: int, num_test: int, steps: int) -> dict[str, float]:
 
 
 def summarise(prefix: str, by_seed: Sequence[dict[str, float]], command: str) -> dict[str, float]:
-    """Print the table, record the three headline figures (median, low and high over seeds) and return them."""
+    """Print the table, record the headline figures (median, range over seeds) and return them."""
     print("seed   " + "".join(f"{name:>9}" for name in by_seed[0]))
     for seed, row in enumerate(by_seed):
         print(f"{seed:<7}" + "".join(f"{value:9.4f}" for value in row.values()))
@@ -235,10 +235,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     print("variance of each dimension's means:", *(f"{value:.3f}" for value in variances.tolist()))
     smallest = (variances.min() / variances.median()).item()
     print(
-        f"smallest over median variance: {smallest:.4f}; relative error {relative_error(vae, test[:2000]):.5f}"
+        f"smallest over median variance: {smallest:.4f}; "
+        f"relative error {relative_error(vae, test[:2000]):.5f}"
     )
     steps, seeds = options.steps or 10_000, range(options.seeds or 3)
-    command = f"python tests/benchmarks/vae_probe.py {options.folder} --seeds {len(seeds)} --steps {steps}"
+    script = f"python tests/benchmarks/vae_probe.py {options.folder}"
+    command = f"{script} --seeds {len(seeds)} --steps {steps}"
     by_seed = [probe(vae, seed, options.train, options.test, steps) for seed in seeds]
     return summarise("vae", by_seed, command) | {"vae_min_over_median_variance": smallest}
 

@@ -52,7 +52,7 @@ class ShapeAttributes:
         )
 
     def columns(self) -> dict[str, Tensor]:
-        """The table an `attributes` domain reads: shape, x, y, size, rotation, r, g, b, each (N,)."""
+        """Table of an `attributes` domain: shape, x, y, size, rotation, r, g, b; (N,) each."""
         return {
             "shape": self.category,
             "x": self.x,
@@ -94,7 +94,7 @@ def sample_attributes(num_items: int, generator: torch.Generator) -> ShapeAttrib
 
 
 def hls_to_rgb(hue: Tensor, lightness: Tensor, saturation: Tensor) -> Tensor:
-    """Convert HLS in [0, 1], each (N,), to RGB in [0, 1], (N, 3) (same formula as `colorsys.hls_to_rgb`)."""
+    """Convert HLS in [0, 1], each (N,), to RGB in [0, 1], (N, 3), as `colorsys.hls_to_rgb` does."""
     upper = torch.where(
         lightness <= 0.5,
         lightness * (1 + saturation),

@@ -23,7 +23,7 @@ from torch import Tensor
 from globalworkspace_shapes.attributes import CLASSES, PICTURE_SIZE, ShapeAttributes
 
 CHUNK = 256
-"""Pictures drawn at once: the distance maps of one chunk (1 MB at 32 pixels) stay in the processor's cache."""
+"""Pictures drawn at once: the distance maps of one chunk (1 MB at 32 pixels) stay in the cache."""
 
 DIAMOND = ((0.5, 0.0), (1.0, 0.3), (0.5, 1.0), (0.0, 0.3))
 TRIANGLE = ((0.5, 1.0), (0.2, 0.0), (0.8, 0.0))
@@ -33,10 +33,10 @@ EGG_CURVES = (
     ((0.5, 1.0), (0.3, 1.0), (0.1, 0.5), (0.1, 0.3)),
     ((0.1, 0.3), (0.1, 0.1), (0.2, 0.0), (0.5, 0.0)),
 )
-"""Control points of the egg's cubic Bezier curves in the unit box: broad at the bottom, narrow at the top."""
+"""Control points of the egg's cubic Bezier curves in the unit box: broad bottom, narrow top."""
 
 TANGENTS_PER_CURVE = 10
-"""Tangent lines per Bezier curve: at size 14 the outline is then within 0.02 pixels of the curve."""
+"""Tangent lines per Bezier curve."""
 
 
 def render(attributes: ShapeAttributes, size: int = PICTURE_SIZE) -> Tensor:
@@ -72,11 +72,11 @@ def render_float(attributes: ShapeAttributes, size: int = PICTURE_SIZE) -> Tenso
 
 
 def outline(category: int, points_per_curve: int = 200) -> Tensor:
-    """Corners of a shape in the unit box, counter-clockwise, (P, 2) float64; the egg's curves are sampled.
+    """Corners of a shape in the unit box, counter-clockwise, (P, 2) float64.
 
     Args:
         category: Class label, index into `CLASSES`.
-        points_per_curve: Samples on each of the egg's curves.
+        points_per_curve: Samples on each of the egg's curves; the polygons have their corners.
     """
     if CLASSES[category] == "diamond":
         return torch.tensor(DIAMOND, dtype=torch.float64)
@@ -87,7 +87,7 @@ def outline(category: int, points_per_curve: int = 200) -> Tensor:
 
 
 def _coverage(shapes: ShapeAttributes, category: int, size: int) -> Tensor:
-    """Share of each pixel that the shape covers, (n, size, size) in [0, 1], for shapes of one class."""
+    """Share of each pixel that a shape covers, (n, size, size) in [0, 1]; all of one class."""
     normals, offsets = _half_planes(category)
     scale = size / PICTURE_SIZE
     cos, sin = shapes.rotation.cos()[:, None], shapes.rotation.sin()[:, None]
@@ -114,7 +114,7 @@ def _coverage(shapes: ShapeAttributes, category: int, size: int) -> Tensor:
 
 @functools.cache
 def _half_planes(category: int) -> tuple[Tensor, Tensor]:
-    """Lines that bound a shape: outward unit normals (lines, 2), distances from (.5, .5) (lines,), float32."""
+    """Lines around a shape: outward unit normals (lines, 2), distances from (.5, .5) (lines,)."""
     if CLASSES[category] == "egg":
         t = (torch.arange(TANGENTS_PER_CURVE, dtype=torch.float64) + 0.5) / TANGENTS_PER_CURVE
         sampled = [_bezier(curve, t) for curve in EGG_CURVES]
@@ -131,7 +131,7 @@ def _half_planes(category: int) -> tuple[Tensor, Tensor]:
 
 
 def _bezier(curve: Sequence[tuple[float, float]], t: Tensor) -> tuple[Tensor, Tensor]:
-    """Points and derivatives, each (T, 2), of a cubic Bezier curve at parameters t (T,) in [0, 1]."""
+    """Points and derivatives, each (T, 2), of a cubic Bezier curve at t (T,) in [0, 1]."""
     a, b, c, d = torch.tensor(curve, dtype=torch.float64)
     t = t[:, None]
     s = 1 - t

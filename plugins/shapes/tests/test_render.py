@@ -116,7 +116,8 @@ def test_inside_the_colour_is_exact_and_far_away_it_is_black(category: int) -> N
 
 
 def test_a_straight_edge_through_a_pixel_gives_the_covered_share() -> None:
-    # At rotation 0 the triangle's base lies at y = 16.25 - 14 / 2 = 9.25: three quarters of the row from 9 to 10 are in.
+    # At rotation 0 the triangle's base lies at y = 16.25 - 14 / 2 = 9.25: the row from 9 to 10 is
+    # three quarters in.
     picture = render_float(shape(CLASSES.index("triangle"), y=16.25))[0, 0]
     assert picture[32 - 9 - 1, 16].item() == pytest.approx(0.75, abs=0.5 / 255)
     assert picture[32 - 8 - 1, 16].item() == 0

@@ -227,7 +227,7 @@ class BertDomain(GalleryDecoding, DomainModule):
         return self._digest[1]
 
     def fingerprint(self) -> str:
-        """Digest of what decides the latents: weights, vocabulary, architecture, pooling, …"""
+        """Digest of what decides the latents: weights, vocabulary, architecture, pooling."""
         settings = [self.pooling, self.max_length, self.normalize, _architecture(self.encoder)]
         described = json.dumps(
             [type(self).__qualname__, self.digest(), *settings], sort_keys=True, default=str

@@ -14,8 +14,10 @@ from globalworkspace.latents import LatentSpec
 from globalworkspace_vision.pictures import check_resize, load_pictures, render_pictures
 from globalworkspace_vision.vae import CHROMA_WEIGHT, POOLED_WEIGHTS, ConvVAE, vae_loss
 
-BETA = 0.02
-BETA_WARMUP = 0.5
+BETA = 2e-4
+"""Small, because the errors beside it are shares of the picture's energy, not sums over pixels."""
+
+BETA_WARMUP = 0.2
 
 
 class ImageVAE(DomainModule):

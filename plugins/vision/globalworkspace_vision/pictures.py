@@ -22,7 +22,7 @@ from globalworkspace.domain import Rendering
 from globalworkspace.errors import ConfigError, DomainError
 
 Resize = Literal["crop", "squash"]
-"""`"crop"`: the shorter side becomes the size, the middle is kept. `"squash"`: both sides become the size."""
+"""`"crop"`: the shorter side becomes the size, the middle is kept; `"squash"`: both sides do."""
 
 RANGE_TOLERANCE = 1e-4
 THUMBNAIL = 160

@@ -1,4 +1,4 @@
-"""A small convolutional variational auto-encoder whose latent means carry the picture, and its loss.
+"""A small convolutional variational auto-encoder whose latent means carry the picture; its loss.
 
 Plain squared pixel error lets a VAE forget what few pixels show: the rotation of a small dark shape
 costs almost nothing next to the outline of a big bright one. The loss here therefore differs from
@@ -17,19 +17,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 POOLED_WEIGHTS: Mapping[int, float] = {4: 16.0, 16: 64.0}
-"""Weight of the squared error after average pooling, by width of the pool; b*b keeps the error of a flat area."""
+"""Weight of the squared error after average pooling, by width w of the pool; at w * w an error that
+is constant over the pool counts as much as it does in the pixels."""
 
 CHROMA_POOL = 4
-CHROMA_WEIGHT = 16.0
+CHROMA_WEIGHT = 64.0
 DARK_START = -3.0
 """Initial bias of the decoder's last layer, before the sigmoid."""
 
 ENERGY_FLOOR = 0.1
-"""Keeps the relative error of an almost black picture finite; a Simple Shapes picture has 0.2 to 300."""
+"""Keeps the relative error of an almost black picture finite; Simple Shapes have 1 to 350."""
 
 
 class ConvVAE(nn.Module):
-    """Stride-2 convolutions, a multi-layer perceptron on each side of the latent, and transposed convolutions.
+    """Stride-2 convolutions, a perceptron on each side of the latent, transposed convolutions.
 
     Args:
         picture_size: Pixels per side, divisible by 2 ** len(widths): 32 and 64 are the usual ones.
@@ -52,7 +53,7 @@ class ConvVAE(nn.Module):
         *,
         picture_size: int = 32,
         latent_dim: int = 16,
-        widths: Sequence[int] = (32, 64, 128),
+        widths: Sequence[int] = (16, 64, 128),
         hidden_dim: int = 512,
         encoder_layers: int = 1,
         decoder_layers: int = 3,
@@ -62,8 +63,8 @@ class ConvVAE(nn.Module):
         smallest, remainder = divmod(picture_size, 2 ** len(widths))
         if remainder or not smallest:
             raise ValueError(
-                f"picture_size={picture_size} cannot be halved {len(widths)} times, once per entry of "
-                f"widths={tuple(widths)}. Choose a multiple of {2 ** len(widths)} or fewer widths."
+                f"picture_size={picture_size} cannot be halved {len(widths)} times, once for each "
+                f"of widths={tuple(widths)}. Choose a multiple of {2 ** len(widths)} or fewer widths."
             )
         self.config = {
             "picture_size": picture_size,

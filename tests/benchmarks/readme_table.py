@@ -1,0 +1,66 @@
+"""Write the README's results table from docs/results/claims.json.
+
+Run: python tests/benchmarks/readme_table.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+README, CLAIMS = ROOT / "README.md", ROOT / "docs" / "results" / "claims.json"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+LABELS = {
+    "vae_r2_rotation": "`image-vae`: R² of rotation, read from the latent",
+    "vae_r2_min_other": "`image-vae`: smallest R² of x, y, size, colour",
+    "vae_class_accuracy": "`image-vae`: class accuracy",
+    "renderer_pictures_per_s_one_core": "Simple Shapes renderer, one core",
+    "demo_minutes": "`globalworkspace demo`, whole run",
+    "demo_matched_only_error": "Demo: translation error, matched rows only",
+    "demo_semi_error": "Demo: translation error, unmatched rows too",
+    "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, workspace",
+    "emoji_r5_ridge_200": "Emoji, 200 pairs: R@5, ridge",
+    "emoji_r5_cca_200": "Emoji, 200 pairs: R@5, CCA",
+}
+"""Name in the claims file -> what the README calls it, in the README's order."""
+
+
+def results_section(claims: Mapping[str, Mapping[str, Any]]) -> str:
+    """The lines between the markers: the headline figures that the claims hold."""
+    names = [name for name in LABELS if name in claims]
+    if not names:
+        return ""
+    rows = ["| figure | value | range | command |", "|---|---|---|---|"]
+    for name in names:
+        claim = claims[name]
+        value, low, high = (_number(claim[key]) for key in ("value", "low", "high"))
+        unit = "" if claim["unit"] in ("", "1") else f" {claim['unit']}"
+        rows.append(f"| {LABELS[name]} | {value}{unit} | {low} – {high} | `{claim['command']}` |")
+    return "\n".join(rows) + "\n"
+
+
+def with_results(readme: str, claims: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README's text with its results section made from the claims."""
+    before, _, rest = readme.partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"The README needs the markers {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n{results_section(claims)}{END}{after}"
+
+
+def load_claims() -> dict[str, Any]:
+    """The claims file; nothing where it does not exist yet."""
+    return json.loads(CLAIMS.read_text(encoding="utf-8")) if CLAIMS.exists() else {}
+
+
+def _number(value: float) -> str:
+    """Whole above 100, else three significant digits."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    README.write_text(with_results(README.read_text(encoding="utf-8"), load_claims()), "utf-8")
