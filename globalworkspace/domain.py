@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from globalworkspace.errors import DomainError
 from globalworkspace.latents import LatentSpec
+from globalworkspace.references import digest_files
 
 
 class DomainModule(nn.Module, ABC):
@@ -71,6 +73,10 @@ class DomainModule(nn.Module, ABC):
             digest.update(
                 value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
             )
+        if isinstance(self, HasAssets):
+            with tempfile.TemporaryDirectory() as folder:
+                self.save_assets(Path(folder))
+                digest.update(digest_files(Path(folder)).encode())
         return digest.hexdigest()
 
 

@@ -96,6 +96,7 @@ class GlobalWorkspace(nn.Module):
             self._add(name, module)
         if not self._domains:
             raise DomainError("A workspace needs at least one domain.")
+        self.eval()
 
     # ---- domains
 
@@ -160,6 +161,14 @@ class GlobalWorkspace(nn.Module):
         self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
         self._standardized.add(name)
 
+    def train(self, mode: bool = True) -> GlobalWorkspace:
+        """Switch to training mode; networks that are frozen stay as in inference, without dropout."""
+        super().train(mode)
+        for network in [*self.encoders.values(), *self.decoders.values()]:
+            if mode and not any(p.requires_grad for p in network.parameters()):
+                network.eval()
+        return self
+
     @property
     def standardized(self) -> frozenset[str]:
         """Domains whose statistics are known."""
@@ -210,11 +219,15 @@ class GlobalWorkspace(nn.Module):
                 f"The inputs have different batch sizes: {sizes}. Row i of each must be the "
                 "same item."
             )
-        if present is not None:
-            present = {
-                name: torch.as_tensor(mask, device=self.device) for name, mask in present.items()
-            }
-        return self.fusion.fuse(codes, present)
+        masks = {name: mask.to(self.device) for name, mask in masks.items()}
+        if masks and len(masks) == len(codes):
+            empty = (~torch.stack(list(masks.values())).any(dim=0)).nonzero().flatten()
+            if len(empty):
+                raise DomainError(
+                    f"Row {int(empty[0])} of the batch has none of the given domains. Leave it out, "
+                    "or set `present` for one of them."
+                )
+        return self.fusion.fuse(codes, masks)
 
     @torch.no_grad()
     def decode(self, state: State | Tensor, to: str, *, latents: bool = False) -> Any:

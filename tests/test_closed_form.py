@@ -4,7 +4,6 @@ from torch.nn import functional as F
 
 from globalworkspace.closed_form import (
     cca,
-    maxvar,
     retrieval_error,
     ridge,
     squared_error,
@@ -133,7 +132,13 @@ def test_more_unmatched_rows_help_cca_where_pairs_are_hardly_more_than_columns()
     def views(count: int, seed: int) -> list[torch.Tensor]:
         shared = random(count, 4, seed=seed)
         return [
-            torch.cat([shared + 0.3 * random(count, 4, seed=seed + i), random(count, 16, seed=seed + i + 2)], 1)
+            torch.cat(
+                [
+                    shared + 0.3 * random(count, 4, seed=seed + i),
+                    random(count, 16, seed=seed + i + 2),
+                ],
+                1,
+            )
             @ random(20, 20, seed=i)
             for i in (3, 4)
         ]
@@ -161,26 +166,6 @@ def test_cca_takes_a_shrinkage_for_each_side():
     assert cca(x, y, shrinkages=[(0.1, 0.9)]).shrinkages == (0.1, 0.9)
 
 
-def test_maxvar_of_two_domains_is_cca():
-    x, y = random(80, 5), random(80, 4, seed=1)
-    two = cca(x, y, shrinkages=[0.2], dim=3)
-    many = maxvar({"x": x, "y": y}, shrinkages=[0.2], dim=3)
-    torch.testing.assert_close(many.correlations, two.correlations)
-    torch.testing.assert_close(many.project("x", x).abs(), two.project_x(x).abs())
-    torch.testing.assert_close(many.project("y", y).abs(), two.project_y(y).abs())
-
-
-def test_maxvar_joins_three_domains_of_which_two_never_meet():
-    shared = random(200, 2)
-    views = {n: shared @ random(2, 3, seed=i + 1) for i, n in enumerate(("a", "b", "c"))}
-    matched = {name: rows.clone() for name, rows in views.items()}
-    matched["c"][:100] = float("nan")  # a and c share no row: b joins them
-    matched["a"][100:] = float("nan")
-    found = maxvar(matched, views, shrinkages=[0.001], dim=2)
-    cosines = F.cosine_similarity(found.project("a", views["a"]), found.project("c", views["c"]))
-    assert cosines.median() > 0.98
-
-
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -195,7 +180,6 @@ def test_maxvar_joins_three_domains_of_which_two_never_meet():
         (lambda: cca(random(9, 2), random(9, 2), dim=0), ConfigError, "dim=0"),
         (lambda: cca(random(9, 2), random(9, 2), random(9, 3)), DataError, "x_all has shape"),
         (lambda: cca(random(9, 2), random(9, 2) * 0), DataError, "does not vary"),
-        (lambda: maxvar({"a": random(9, 2)}), DataError, "Two domains or more"),
     ],
 )
 def test_a_bad_input_is_named(call, error, words):

@@ -35,7 +35,9 @@ def views(count: int = 400, dims: tuple[int, ...] = (5, 4), seed: int = 0) -> di
 
 def start(columns: dict, matched: int = 400, **options):
     settings = {"dim": 4, "linear_path": True, "fusion": "mean", "activation": "none"}
-    settings |= {k: options.pop(k) for k in list(options) if k in (*settings, "num_layers", "hidden_dim")}
+    settings |= {
+        k: options.pop(k) for k in list(options) if k in (*settings, "num_layers", "hidden_dim")
+    }
     workspace = GlobalWorkspace({n: Numbers(v.shape[1]) for n, v in columns.items()}, **settings)
     table = Table.from_columns(columns)
     workspace.fit_standardizers(columns)
@@ -122,7 +124,9 @@ def test_anchors_turn_a_curved_relation_into_states_that_agree(num_layers):
 
 def test_a_frozen_network_keeps_its_weights():
     columns = views()
-    workspace = GlobalWorkspace({n: Numbers(v.shape[1]) for n, v in columns.items()}, linear_path=True)
+    workspace = GlobalWorkspace(
+        {n: Numbers(v.shape[1]) for n, v in columns.items()}, linear_path=True
+    )
     workspace.fit_standardizers(columns)
     workspace.set_trainable({"b"})
     before = workspace.encoder("a").linear.weight.clone()

@@ -183,12 +183,12 @@ def encode_items(
             )
             try:
                 encoded = encode_checked(name, module, take_cells(cells, chunk), chunk_rows)
-            except DomainError as error:
-                if f'"{name}"' in str(error):
+            except Exception as error:  # a module may fail with anything; the row is what helps
+                if isinstance(error, DomainError) and f'"{name}"' in str(error):
                     raise
-                raise DomainError(
-                    f'Domain "{name}", row {_culprit(module, cells, chunk, chunk_rows)}: {error}'
-                ) from error
+                reason = error if isinstance(error, DomainError) else _named(error)
+                culprit = _culprit(module, cells, chunk, chunk_rows)
+                raise DomainError(f'Domain "{name}", row {culprit}: {reason}') from error
             pieces.append(encoded.detach().float().cpu())
             bar.update(len(chunk))
     return torch.cat(pieces) if pieces else torch.zeros(0, module.latent.dim)
@@ -200,9 +200,13 @@ def _culprit(module: DomainModule, cells: Any, items: Tensor, rows: list[int]) -
         try:
             with torch.no_grad():
                 module.encode(take_cells(cells, item[None]))
-        except DomainError:
+        except Exception:  # the failure that is being explained
             return str(row)
     return f"{rows[0]} to {rows[-1]}"
+
+
+def _named(error: Exception) -> str:
+    return f"encode() failed with {type(error).__name__}: {error}. Check that cell."
 
 
 def _digest(file: Path) -> str:

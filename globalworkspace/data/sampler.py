@@ -47,15 +47,24 @@ class BatchSampler:
     """Draws the batch of a step from a latent table.
 
     Args:
-        table: Rows whose cells are standard latents, on the device that trains.
+        table: Rows whose cells are standard latents, wherever they lie.
         matched_rows: Rows of matched groups per step, shared equally among them (each at most what
             it has).
         unmatched_rows: Rows per domain and step for the one-domain routes; 0 for none.
         seed: Of all draws.
+        device: Where batches go; None: where the table's cells are.
     """
 
-    def __init__(self, table: Table, *, matched_rows: int, unmatched_rows: int, seed: int) -> None:
-        self.table, self.seed = table, seed
+    def __init__(
+        self,
+        table: Table,
+        *,
+        matched_rows: int,
+        unmatched_rows: int,
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.table, self.seed, self.device = table, seed, device
         matched = {group: rows for group, rows in table.groups().items() if len(group) >= 2}
         pools: list[tuple[Group, Tensor]] = []
         sizes: list[int] = []
@@ -95,14 +104,14 @@ class BatchSampler:
                     len(rows), generator=derived_generator(self.seed, "alternative", step, name)
                 )
                 items = items + (chance * column.count[rows]).long()
-            latents[name] = column.cells[items.to(column.cells.device)]
+            cells = column.cells[items.to(column.cells.device)]
+            latents[name] = cells if self.device is None else cells.to(self.device)
         return Batch(self.segments, latents, drawn)
 
     def _draw(self, index: int, size: int, step: int) -> Tensor:
         pool = self._pools[index]
-        epoch, position = divmod(
-            step, len(pool) // size
-        )  # a batch never crosses two permutations: no row twice in it
+        # A batch never crosses two permutations: no row is twice in it.
+        epoch, position = divmod(step, len(pool) // size)
         return pool[self._permutation(index, epoch)[position * size : (position + 1) * size]]
 
     def _permutation(self, index: int, epoch: int) -> Tensor:

@@ -54,7 +54,9 @@ def retrieval(
                 continue
             first, second = (
                 F.normalize(
-                    workspace.fusion.finish(workspace.encoder(name)(table[name].take(rows))).code,
+                    workspace.fusion.finish(
+                        workspace.encoder(name)(table[name].take(rows).to(workspace.device))
+                    ).code,
                     dim=1,
                 )
                 for name in (source, target)

@@ -31,7 +31,10 @@ def predict(
     """Activated standard latents (len(rows), A) of `target` from `sources` of a standard table."""
     pieces = []
     for chunk in rows.split(_CHUNK):
-        codes = {name: workspace.encoder(name)(table[name].take(chunk)) for name in sources}
+        codes = {
+            name: workspace.encoder(name)(table[name].take(chunk).to(workspace.device))
+            for name in sources
+        }
         state = workspace.fusion.fuse(codes)
         pieces.append(workspace.spec(target).activate(workspace.decoder(target)(state.code)))
     return torch.cat(pieces)
@@ -64,7 +67,9 @@ def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, flo
             rows = (table[source].present & table[target].present).nonzero().flatten()
             if source != target and len(rows) >= 2:
                 predictions = predict(workspace, table, (source,), target, rows)
-                columns = normalized_error(predictions, table[target].take(rows))
+                columns = normalized_error(
+                    predictions, table[target].take(rows).to(workspace.device)
+                )
                 if len(columns):
                     errors[direction((source,), target)] = float(columns.mean())
     if not errors:

@@ -44,6 +44,8 @@ class Objective(nn.Module, ABC):
 
     name: str
     """The family's name in logs; set by each class."""
+    has_directions = True
+    """Whether its routes go from one domain to another, so that a direction can be excluded."""
 
     def __init__(self, weight: Weight = 1.0, *, exclude: Sequence[str] = ()) -> None:
         super().__init__()
@@ -69,6 +71,11 @@ class Objective(nn.Module, ABC):
     def check_domains(self, names: Sequence[str]) -> None:
         """Raise a `ConfigError` if `exclude` names a domain that is not there."""
         for text in self.exclude:
+            if "->" in text and not self.has_directions:
+                raise ConfigError(
+                    f'{self.name}: exclude names the direction "{text}", and this family has none. '
+                    "Name a domain."
+                )
             for name in text.split(" -> "):
                 if name not in names:
                     raise ConfigError(

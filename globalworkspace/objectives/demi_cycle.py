@@ -13,6 +13,7 @@ class DemiCycle(RowObjective):
     """`{a} -> a` for every domain, on all rows that have it."""
 
     name = "demi_cycle"
+    has_directions = False
 
     def routes(self, segment: Segment) -> Iterable[Route]:
         """See `Objective.routes`."""

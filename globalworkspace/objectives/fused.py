@@ -13,6 +13,7 @@ class Fused(RowObjective):
     """`{all domains of a matched row} -> each of them`."""
 
     name = "fused"
+    has_directions = False
 
     def routes(self, segment: Segment) -> Iterable[Route]:
         """See `Objective.routes`."""

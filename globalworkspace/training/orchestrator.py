@@ -75,19 +75,20 @@ class LossOrchestrator(nn.Module):
                 )
         self._plans: dict[tuple[Segment, ...], RoutePlan] = {}
 
-    def forward(self, batch: Batch, step: int = 0) -> LossReport:
+    def forward(self, batch: Batch, step: int = 0, draw: int | None = None) -> LossReport:
         """The loss of one batch.
 
         Args:
             batch: Standard latents.
-            step: For schedules and for the chance in fused routes.
+            step: For schedules, and for the chance in fused routes.
+            draw: For that chance instead of `step`, where a step takes several batches.
 
         Raises:
             ConfigError: If every family is absent.
         """
         plan = self.plan(batch.segments)
         workspace = cast(GlobalWorkspace, self.workspace)
-        chance = (self.seed, step) if workspace.training else None
+        chance = (self.seed, step if draw is None else draw) if workspace.training else None
         walked = plan.walk(workspace, batch, chance)
         specs = {name: workspace.spec(name) for name in workspace.domains}
         context = Context(specs=specs, step=step, seed=self.seed, part_weights=self.part_weights)

@@ -37,6 +37,7 @@ from globalworkspace.training.schedule import learning_rate
 from globalworkspace.workspace import GlobalWorkspace
 
 log = logging.getLogger(__name__)
+_CHUNK = 65_536
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -143,14 +144,27 @@ class Trainer:
 
 
 def standardize_table(workspace: GlobalWorkspace, table: Table) -> Table:
-    """A latent table in standard units, on the workspace's device and in its dtype."""
+    """A latent table in standard units, in the workspace's dtype.
+
+    It lies on the workspace's device where it fits into half of the memory free there, else on the
+    CPU; batches are moved as they are drawn.
+    """
     check_latents(workspace, table)
     columns = {}
+    device = workspace.device
+    if device.type == "cuda":
+        needed = sum(column.cells.numel() for column in table.columns.values())
+        if needed * workspace.dtype.itemsize > torch.cuda.mem_get_info(device)[0] / 2:
+            log.warning("The latents do not fit on %s; they stay in main memory.", device)
+            device = torch.device("cpu")
     for name in table:
         column = table[name]
-        cells = column.cells.to(workspace.device, workspace.dtype)
-        standard = workspace.standardizer(name).standardize(cells)
-        columns[name] = Column(standard, column.first, column.count)
+        standardizer = workspace.standardizer(name)
+        pieces = [
+            standardizer.standardize(chunk.to(workspace.device, workspace.dtype)).to(device)
+            for chunk in column.cells.split(_CHUNK)
+        ]
+        columns[name] = Column(torch.cat(pieces), column.first, column.count)
     return Table(columns, table.origin)
 
 
@@ -202,6 +216,7 @@ class _Run:
             matched_rows=self.config.batch_size,
             unmatched_rows=self.config.unmatched_batch_size,
             seed=self.config.seed,
+            device=device,
         )
         self.orchestrator = LossOrchestrator(
             workspace, trainer.objectives, seed=self.config.seed, part_weights=trainer.part_weights
@@ -272,9 +287,10 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         with _dropout_seed(derived_seed(config.seed, "dropout", self.step), self.device):
             for part in range(config.accumulate):
-                batch = self.sampler.batch(self.step * config.accumulate + part)
+                batch_number = self.step * config.accumulate + part
+                batch = self.sampler.batch(batch_number)
                 with self.autocast():
-                    report: LossReport = self.orchestrator(batch, self.step)
+                    report: LossReport = self.orchestrator(batch, self.step, batch_number)
                 (report.total / config.accumulate).backward()
         if config.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)

@@ -92,7 +92,7 @@ class BertDomain(GalleryDecoding, DomainModule):
         self._revision: str | None = None
         self._digest: tuple[Any, str] | None = None
         self._tokenizer: Any = None
-        self.encoder: nn.Module
+        self.encoder: Any
         if model is None:
             if architecture is None:
                 raise ConfigError(
@@ -236,7 +236,8 @@ class BertDomain(GalleryDecoding, DomainModule):
 
     def _apply(self, fn: Any, recurse: bool = True) -> BertDomain:
         self._digest = None  # a new dtype replaces the weights without counting a version
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def _require_tokenizer(self) -> Any:
         if self._tokenizer is None:

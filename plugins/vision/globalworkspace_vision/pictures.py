@@ -159,8 +159,9 @@ def render_pictures(raw: Any) -> list[Rendering]:
         picture = load_picture(cell, position)
         height, width = picture.shape[1:]
         path = cell.get("path") if isinstance(cell, Mapping) else cell
-        known = isinstance(path, (str, os.PathLike))
-        alt = f"picture {Path(path).name}" if known else f"picture of {width} x {height} pixels"
+        alt = f"picture of {width} x {height} pixels"
+        if isinstance(path, (str, os.PathLike)):
+            alt = f"picture {Path(path).name}"
         if max(height, width) > THUMBNAIL:
             scale = THUMBNAIL / max(height, width)
             picture = _interpolate(

@@ -85,6 +85,7 @@ class TimmDomain(GalleryDecoding, DomainModule):
         self._weights, self._revision = weights, revision
         self._digest: tuple[Any, str] | None = None
         self.stores_weights = weights is not None and not is_package_reference(str(weights))
+        self.network: Any
         if weights is None:
             self.network, self._revision = _from_hub(timm, model, revision)
         else:
@@ -163,7 +164,8 @@ class TimmDomain(GalleryDecoding, DomainModule):
 
     def _apply(self, fn: Any, recurse: bool = True) -> TimmDomain:
         self._digest = None  # a new dtype replaces the weights without counting a version
-        return super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 def map_weights(

@@ -64,7 +64,8 @@ class ConvVAE(nn.Module):
         if remainder or not smallest:
             raise ValueError(
                 f"picture_size={picture_size} cannot be halved {len(widths)} times, once for each "
-                f"of widths={tuple(widths)}. Choose a multiple of {2 ** len(widths)} or fewer widths."
+                f"of widths={tuple(widths)}. Choose a multiple of {2 ** len(widths)}, or fewer "
+                "widths."
             )
         self.config = {
             "picture_size": picture_size,
