@@ -156,8 +156,7 @@ class CCA:
     to choose."""
 
     def project_x(self, x: Tensor, power: float | None = None) -> Tensor:
-        """(B, D_x) -> (B, K), each dimension times its correlation to `power` (default: the chosen).
-        """
+        """(B, D_x) -> (B, K), times the correlations to `power` (default: the chosen one)."""
         return (x.double() - self.x_mean) @ self.x_weight * self.scales(power)
 
     def project_y(self, y: Tensor, power: float | None = None) -> Tensor:
@@ -269,17 +268,16 @@ class Side:
         real = variances > variances.max() * TINY
         if not real.any():
             raise DataError("One side of the pairs does not vary. Check its latents.")
-        self.variances, self.axes, self.mean_variance = (
-            variances.clamp(min=0),
-            axes,
-            float(variances.mean()),
-        )
-        self.real = real
-        self.coordinates = (pairs - self.mean) @ axes
+        self.axes: Tensor = axes
+        self.variances: Tensor = variances.clamp(min=0)
+        self.mean_variance = float(variances.mean())
+        self.real: Tensor = real
+        self.coordinates: Tensor = (pairs - self.mean) @ axes
 
     def whitener(self, shrinkage: float) -> Tensor:
         """(D, D): centred rows times this have unit variance under the regularised covariance."""
-        return self.axes * self._gains(shrinkage)
+        gains: Tensor = self._gains(shrinkage)
+        return self.axes * gains
 
     def whiten(self, shrinkage: float) -> Tensor:
         """(N, D): the matched rows whitened."""
@@ -287,8 +285,9 @@ class Side:
 
     def _gains(self, shrinkage: float) -> Tensor:
         regularised = (1 - shrinkage) * self.variances + shrinkage * self.mean_variance
-        kept = torch.ones_like(self.real) if shrinkage > 0 else self.real
-        return torch.where(kept, regularised.clamp(min=1e-300).rsqrt(), 0.0)
+        kept: Tensor = torch.ones_like(self.real) if shrinkage > 0 else self.real
+        gains = regularised.clamp(min=1e-300).rsqrt()
+        return gains.masked_fill(~kept, 0.0)
 
 
 def _correlate(

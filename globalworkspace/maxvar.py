@@ -42,8 +42,7 @@ class MaxVar:
     choose."""
 
     def project(self, domain: str, values: Tensor) -> Tensor:
-        """(B, D) -> (B, K), each dimension weighted by its correlation to the chosen power.
-        """
+        """(B, D) -> (B, K), each dimension weighted by its correlation to the chosen power."""
         return (
             (values.double() - self.means[domain])
             @ self.weights[domain]
@@ -62,7 +61,7 @@ def maxvar(
     seed: int = 0,
     error: Score = retrieval_error,
 ) -> MaxVar:
-    """Generalised canonical correlations (Kettenring's MAXVAR), regularised as in `closed_form.cca`.
+    """Generalised canonical correlations (Kettenring's MAXVAR), regularised like `cca`.
 
     The leading eigenvectors of the matrix whose blocks are the whitened cross-covariances of every
     two domains. Not every matched row needs every domain: a block is estimated from the rows that

@@ -1,4 +1,7 @@
-"""A page that shows items side by side: one self-contained HTML file, everything embedded, all text escaped."""
+"""A page that shows items side by side.
+
+One self-contained HTML file: everything embedded, all text escaped.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from globalworkspace.domain import Rendering
 
 _STYLE = (
     ":root{color-scheme:light dark}body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem}"
-    "table{border-collapse:collapse}th,td{padding:.35rem .7rem;text-align:left;vertical-align:middle}"
-    "th{font-weight:600;border-bottom:1px solid #8888}td{border-bottom:1px solid #8883;max-width:22rem}"
+    "table{border-collapse:collapse}"
+    "th,td{padding:.35rem .7rem;text-align:left;vertical-align:middle}"
+    "th{font-weight:600;border-bottom:1px solid #8888}"
+    "td{border-bottom:1px solid #8883;max-width:22rem}"
     "img{width:64px;min-height:64px;image-rendering:pixelated;background:#000}"
 )
 
@@ -33,7 +38,8 @@ def write_sheet(
         "<tr>" + "".join(f"<td>{_cell(item)}</td>" for item in row) + "</tr>" for row in rows
     )
     page = (
-        f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">'
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+        'content="width=device-width">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{html.escape(title)}</h1><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></html>"
     )

@@ -162,7 +162,7 @@ class GlobalWorkspace(nn.Module):
         self._standardized.add(name)
 
     def train(self, mode: bool = True) -> GlobalWorkspace:
-        """Switch to training mode; networks that are frozen stay as in inference, without dropout."""
+        """Switch to training mode; frozen networks stay as in inference, without dropout."""
         super().train(mode)
         for network in [*self.encoders.values(), *self.decoders.values()]:
             if mode and not any(p.requires_grad for p in network.parameters()):
@@ -224,7 +224,8 @@ class GlobalWorkspace(nn.Module):
             empty = (~torch.stack(list(masks.values())).any(dim=0)).nonzero().flatten()
             if len(empty):
                 raise DomainError(
-                    f"Row {int(empty[0])} of the batch has none of the given domains. Leave it out, "
+                    f"Row {int(empty[0])} of the batch has none of the given domains. Leave it "
+                    "out, "
                     "or set `present` for one of them."
                 )
         return self.fusion.fuse(codes, masks)

@@ -1,6 +1,7 @@
 """Training one domain module on its own data, before it is frozen: `globalworkspace fit-domain`.
 
-The batch of a step and all its randomness are a function of (seed, step), so that a resumed run goes on as an uninterrupted one.
+The batch of a step and all its randomness are a function of (seed, step), so that a resumed run
+goes on as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def fit_domain(
     resume: bool = False,
     source: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
-    """Train `module` in place and save it to `folder`/domain, with metrics.jsonl and reconstructions.html beside it.
+    """Train `module` in place and save it to `folder`/domain.
+
+    Beside it come metrics.jsonl and reconstructions.html.
 
     Args:
         module: A domain module that is `Trainable`.
@@ -86,7 +89,8 @@ def fit_domain(
         folder: The run folder.
         config: Settings.
         resume: Go on from the newest checkpoint in the folder.
-        source: Step -> raw batch, instead of drawing batches from `column` (data made on the fly); `column` then serves to judge only.
+        source: Step -> raw batch, instead of drawing batches from `column` (data made on the fly);
+            `column` then serves to judge only.
 
     Returns:
         Figures: `validation_loss`, `steps`, `seconds`, `dead_dimensions`.
@@ -96,7 +100,10 @@ def fit_domain(
         DataError: If there are too few cells, or the loss is not finite.
     """
     if not isinstance(module, Trainable):
-        raise DomainError(f"{type(module).__name__} has no unimodal_loss(); only a domain kind that has one can be fitted.")
+        raise DomainError(
+            f"{type(module).__name__} has no unimodal_loss(); "
+            "only a domain kind that has one can be fitted."
+        )
     if not any(p.numel() for p in module.parameters()):
         raise DomainError(f"{type(module).__name__} has no parameters to train.")
     run = _Fit(module, column, Path(folder), config or FitDomainConfig(), source)
@@ -114,9 +121,17 @@ class _Fit:
         config: FitDomainConfig,
         source: Callable[[int], Any] | None,
     ) -> None:
-        self.module, self.cells, self.folder, self.config, self.source = module, column.cells, folder, config, source
+        self.module, self.cells, self.folder, self.config, self.source = (
+            module,
+            column.cells,
+            folder,
+            config,
+            source,
+        )
         items = column.first[column.present].unique()
-        items = items[torch.randperm(len(items), generator=derived_generator(config.seed, "held out"))]
+        items = items[
+            torch.randperm(len(items), generator=derived_generator(config.seed, "held out"))
+        ]
         number = min(config.validation_cells, len(items) if source else len(items) // 10)
         self.held_out, self.items = items[:number], items if source else items[number:]
         if not source and len(self.items) < 2:
@@ -132,26 +147,46 @@ class _Fit:
         self.average = copy.deepcopy(module.state_dict())
         self.best = copy.deepcopy(module.state_dict())
         self.best_loss, self.worse, self.step = math.inf, 0, 0
-        self.rate = TrainerConfig(steps=config.steps, learning_rate=config.learning_rate, warmup=config.warmup)
+        self.rate = TrainerConfig(
+            steps=config.steps, learning_rate=config.learning_rate, warmup=config.warmup
+        )
 
     def loop(self) -> dict[str, Any]:
         config, began = self.config, time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         log = (self.folder / "metrics.jsonl").open("a" if self.step else "w")
-        with log, tqdm(total=config.steps, initial=self.step, desc="fit", unit="step", disable=not config.progress) as bar:
-            while self.step < config.steps and not (config.patience and self.worse >= config.patience):
+        with (
+            log,
+            tqdm(
+                total=config.steps,
+                initial=self.step,
+                desc="fit",
+                unit="step",
+                disable=not config.progress,
+            ) as bar,
+        ):
+            while self.step < config.steps and not (
+                config.patience and self.worse >= config.patience
+            ):
                 terms = self._step()
                 self.step += 1
                 last = self.step == config.steps
                 if self.step % config.validate_every == 0 or last:
-                    entry = {"step": self.step, "training": {k: float(x.detach().mean()) for k, x in terms.items()}}
-                    if not all(math.isfinite(x) for x in entry["training"].values()):  # type: ignore[attr-defined]
-                        raise DataError(f"The loss is not finite at step {self.step}: {entry}. Lower learning_rate.")
-                    entry["validation_loss"] = loss = self._validate()
+                    means = {name: float(x.detach().mean()) for name, x in terms.items()}
+                    if not all(math.isfinite(value) for value in means.values()):
+                        raise DataError(
+                            f"The loss is not finite at step {self.step}: {means}. "
+                            "Lower learning_rate."
+                        )
+                    loss = self._validate()
+                    entry = {"step": self.step, "training": means, "validation_loss": loss}
                     log.write(json.dumps(entry) + "\n")
                     log.flush()
                     rate = bar.format_dict.get("rate") or 0.0
-                    bar.set_postfix({"val": f"{loss:.4g}", "cells/s": f"{rate * config.batch_size:,.0f}"}, refresh=False)
+                    bar.set_postfix(
+                        {"val": f"{loss:.4g}", "cells/s": f"{rate * config.batch_size:,.0f}"},
+                        refresh=False,
+                    )
                 bar.update()
                 if self.step % config.checkpoint_every == 0 or last:
                     self._save()
@@ -174,7 +209,9 @@ class _Fit:
         if self.source is not None:
             return self.source(self.step)
         epoch, position = divmod(self.step, len(self.items) // size)
-        order = torch.randperm(len(self.items), generator=derived_generator(self.config.seed, "cells", epoch))
+        order = torch.randperm(
+            len(self.items), generator=derived_generator(self.config.seed, "cells", epoch)
+        )
         return take_cells(self.cells, self.items[order[position * size : (position + 1) * size]])
 
     def _step(self) -> dict[str, Tensor]:
@@ -184,13 +221,14 @@ class _Fit:
             group["lr"] = learning_rate(self.rate, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         generator = derived_generator(config.seed, "noise", self.step)
-        with torch.random.fork_rng(devices=[]), torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bf16"
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"),
         ):
             torch.manual_seed(derived_seed(config.seed, "dropout", self.step))
             assert isinstance(self.module, Trainable)
             terms = self.module.unimodal_loss(self._batch(), self.step / config.steps, generator)
-        torch.stack([values.float().mean() for values in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([values.float().mean() for values in terms.values()]).sum().backward()
         if config.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         self.optimizer.step()
@@ -205,14 +243,19 @@ class _Fit:
 
     @torch.no_grad()
     def _validate(self) -> float:
-        """Mean loss of the averaged weights on held-out cells (the last weights are kept where there are none)."""
+        """Mean loss of the averaged weights on held-out cells.
+
+        The last weights are kept where there are none.
+        """
         live = copy.deepcopy(self.module.state_dict())
         self.module.load_state_dict(self.average if self.config.ema else live)
         self.module.eval()
         total, count = 0.0, 0
         for chunk in self.held_out.split(256):
             assert isinstance(self.module, Trainable)
-            terms = self.module.unimodal_loss(take_cells(self.cells, chunk), 1.0, derived_generator(0, "validation", count))
+            terms = self.module.unimodal_loss(
+                take_cells(self.cells, chunk), 1.0, derived_generator(0, "validation", count)
+            )
             total += float(sum(values.double().sum() for values in terms.values()))
             count += len(chunk)
         loss = total / count if count else 0.0
@@ -231,7 +274,12 @@ class _Fit:
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{index}.{key}"] = value
         best = None if math.isinf(self.best_loss) else self.best_loss
-        state = {"step": self.step, "best_loss": best, "worse": self.worse, "config": attrs.asdict(self.config)}
+        state = {
+            "step": self.step,
+            "best_loss": best,
+            "worse": self.worse,
+            "config": attrs.asdict(self.config),
+        }
 
         def fill(folder: Path) -> None:
             checkpoint.save_tensors(folder / "state.safetensors", tensors)
@@ -244,22 +292,36 @@ class _Fit:
         found = checkpoint.newest_checkpoint(self.folder / "checkpoints")
         if found is None:
             return
-        state, tensors = checkpoint.load_json(found / "state.json"), checkpoint.load_tensors(found / "state.safetensors")
+        state, tensors = (
+            checkpoint.load_json(found / "state.json"),
+            checkpoint.load_tensors(found / "state.safetensors"),
+        )
         free = ("progress", "device", "sheet_items")
-        changed = sorted(k for k, x in attrs.asdict(self.config).items() if k not in free and state["config"].get(k) != x)
+        changed = sorted(
+            k
+            for k, x in attrs.asdict(self.config).items()
+            if k not in free and state["config"].get(k) != x
+        )
         if changed:
             raise ConfigError(
-                f'The checkpoint "{found}" was made with another {", ".join(changed)}. Use the same settings, or another folder.'
+                f'The checkpoint "{found}" was made with another {", ".join(changed)}. Use the '
+                "same settings, or another folder."
             )
 
         def part(prefix: str) -> dict[str, Tensor]:
-            return {n.removeprefix(prefix): x.to(self.device) for n, x in tensors.items() if n.startswith(prefix)}
+            return {
+                n.removeprefix(prefix): x.to(self.device)
+                for n, x in tensors.items()
+                if n.startswith(prefix)
+            }
 
         self.module.load_state_dict(part("module."))
         self.average, self.best = part("average."), part("best.")
         saved = part("optimizer.")
         for index, parameter in enumerate(self.parameters):
-            entries = {n.split(".", 1)[1]: x for n, x in saved.items() if n.split(".", 1)[0] == str(index)}
+            entries = {
+                n.split(".", 1)[1]: x for n, x in saved.items() if n.split(".", 1)[0] == str(index)
+            }
             entries["step"] = entries["step"].cpu()
             self.optimizer.state[parameter] = entries
         self.step, self.worse = state["step"], state["worse"]
@@ -278,10 +340,19 @@ class _Fit:
     @torch.no_grad()
     def _sheet(self) -> None:
         """Held-out items beside their reconstructions, where the module can show them."""
-        if not (isinstance(self.module, Renders) and isinstance(self.module, Decodes) and self.config.sheet_items):
+        if not (
+            isinstance(self.module, Renders)
+            and isinstance(self.module, Decodes)
+            and self.config.sheet_items
+        ):
             return
         items = (self.held_out if len(self.held_out) else self.items)[: self.config.sheet_items]
         raw = take_cells(self.cells, items)
         decoded = self.module.decode(encode_checked("fitted", self.module, raw))
         rows = list(zip(self.module.render(raw), self.module.render(decoded), strict=True))
-        write_sheet(self.folder / "reconstructions.html", "Reconstructions", ["item", "reconstruction"], rows)
+        write_sheet(
+            self.folder / "reconstructions.html",
+            "Reconstructions",
+            ["item", "reconstruction"],
+            rows,
+        )

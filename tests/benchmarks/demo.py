@@ -1,7 +1,8 @@
 """The demo's two arms on several seeds: semi-supervised against the matched rows alone.
 
-Writes demo_semi_error and demo_matched_only_error to docs/results/claims.json and the rows to docs/results/demo.json.
-The demo's own time is measured by `--time`, which runs the command as a user does and writes demo_minutes.
+Writes demo_semi_error and demo_matched_only_error to docs/results/claims.json and the rows to
+docs/results/demo.json. The demo's own time is measured by `--time`, which runs the command as a
+user does and writes demo_minutes.
 
     python tests/benchmarks/demo.py --seeds 5
     python tests/benchmarks/demo.py --time
@@ -20,8 +21,9 @@ import time
 from pathlib import Path
 
 from claims import record
-from globalworkspace import LatentStore
 from globalworkspace_shapes.demo import DemoConfig, Judge, demo_domains, prepare, train_arm
+
+from globalworkspace import LatentStore
 
 ROOT = Path(__file__).parents[2]
 STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}

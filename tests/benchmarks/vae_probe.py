@@ -1,8 +1,8 @@
 """What the latent means of a picture VAE say about each factor of a Simple Shapes picture.
 
-    python tests/benchmarks/vae_probe.py FOLDER        # a folder with config.json and
-    model.safetensors python tests/benchmarks/vae_probe.py --ceiling     # a CNN trained on the
-    pixels with the labels
+    python tests/benchmarks/vae_probe.py               # the shipped VAE
+    python tests/benchmarks/vae_probe.py FOLDER        # another image-vae that save_domain() wrote
+    python tests/benchmarks/vae_probe.py --ceiling     # a CNN trained on the pixels and labels
 
 Pixel errors do not show what a VAE forgot: a picture of the right colour at the right place with
 the wrong rotation is nearly perfect. So a small perceptron is trained to read the factors from
@@ -13,20 +13,20 @@ what supervised training on the pixels reads.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from claims import record
 from globalworkspace_shapes.attributes import CLASSES, ShapeAttributes, sample_attributes
 from globalworkspace_shapes.render import render, render_float
+from globalworkspace_vision.image_vae import ImageVAE
 from globalworkspace_vision.vae import ConvVAE
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from globalworkspace import load_domain
 
 FACTORS = ("x", "y", "size", "cos", "sin", "r", "g", "b")
 ROTATION = ("cos", "sin")
@@ -35,24 +35,14 @@ PROBE_SEED, TEST_SEED, CEILING_SEED = 4_000_000_001, 4_000_000_002, 3_000_000_00
 
 CLASS_WEIGHT = 0.3
 HIDDEN_DIM = 256
+SHIPPED = "package:globalworkspace_shapes/weights/picture"
 
 
-def save(vae: ConvVAE, folder: Path) -> None:
-    """Write the VAE's configuration and its weights into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(vae.config, indent=2) + "\n")
-    save_file(
-        {name: value.contiguous() for name, value in vae.state_dict().items()},
-        folder / "model.safetensors",
-    )
-
-
-def load(folder: Path) -> ConvVAE:
-    """The VAE that `save` wrote, in float32 and evaluation mode."""
-    vae = ConvVAE(**json.loads((folder / "config.json").read_text()))
-    weights = load_file(folder / "model.safetensors")
-    vae.load_state_dict({name: value.float() for name, value in weights.items()})
-    return vae.eval()
+def load(folder: str) -> ConvVAE:
+    """The network of an `image-vae` that `save_domain` wrote, in float32 and evaluation mode."""
+    module = load_domain(folder)
+    assert isinstance(module, ImageVAE), f"{folder} holds a {type(module).__name__}"
+    return module.vae.float().eval()
 
 
 def targets(shapes: ShapeAttributes) -> tuple[Tensor, Tensor]:
@@ -204,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "folder", type=Path, nargs="?", help="folder with config.json and model.safetensors"
+        "folder", nargs="?", default=SHIPPED, help="folder that save_domain() wrote"
     )
     parser.add_argument(
         "--ceiling", action="store_true", help="train the CNN on the pixels instead"
@@ -227,8 +217,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         return summarise(
             "vae_ceiling", [ceiling(seed, options.test, steps) for seed in seeds], command
         )
-    if options.folder is None:
-        parser.error("name a folder with config.json and model.safetensors, or pass --ceiling")
     vae = load(options.folder)
     test = sample_attributes(options.test, torch.Generator().manual_seed(TEST_SEED))
     variances = latent_means(vae, test).var(0)
@@ -239,7 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         f"relative error {relative_error(vae, test[:2000]):.5f}"
     )
     steps, seeds = options.steps or 10_000, range(options.seeds or 3)
-    script = f"python tests/benchmarks/vae_probe.py {options.folder}"
+    shipped = options.folder == SHIPPED
+    script = "python tests/benchmarks/vae_probe.py" + ("" if shipped else f" {options.folder}")
     command = f"{script} --seeds {len(seeds)} --steps {steps}"
     by_seed = [probe(vae, seed, options.train, options.test, steps) for seed in seeds]
     return summarise("vae", by_seed, command) | {"vae_min_over_median_variance": smallest}

@@ -1,4 +1,4 @@
-"""Every distribution builds as a wheel, and the wheels alone, with no checkout on the path, run the demo."""
+"""Every distribution builds as a wheel, and the wheels alone run the demo."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def run(*command: object, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A throw-away environment with the wheels; torch and the other libraries are seen in the running one."""
+    """A throw-away environment with the wheels; it sees the libraries of the running one."""
     folder = tmp_path_factory.mktemp("wheels")
     build = [
         sys.executable,
@@ -61,7 +61,9 @@ def wheel_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-index",
         *wheels,
         cwd=folder,
-    )  # a path file would also show the running environment's editable installs to pip, so it comes last
+        # a path file would also show the running environment's editable installs to pip, so it comes
+        # last
+    )
     (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return home
 
@@ -92,8 +94,10 @@ def test_wheels_alone_run_the_demo_and_translate(wheel_environment: Path, tmp_pa
     where = run(
         wheel_environment / "bin" / "python",
         "-c",
-        "import globalworkspace, globalworkspace_shapes, globalworkspace_text as t, globalworkspace_vision as v, "
-        "globalworkspace_attributes as a; print(*(m.__file__ for m in (globalworkspace, globalworkspace_shapes, t, v, a)))",
+        "import globalworkspace, globalworkspace_shapes, globalworkspace_text as t, "
+        "globalworkspace_vision as v, "
+        "globalworkspace_attributes as a; print(*(m.__file__ for m in (globalworkspace, "
+        "globalworkspace_shapes, t, v, a)))",
         cwd=tmp_path,
     )
     assert all(path.startswith(str(wheel_environment)) for path in where.split())

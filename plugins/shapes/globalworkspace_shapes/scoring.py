@@ -1,7 +1,7 @@
 """How right a translation is, judged by the shape's attributes whatever the target domain.
 
-Decoded attributes are read off directly; a sentence is parsed by the grammar that wrote it; a picture's latent is read by a small probe trained on
-rendered pictures whose attributes are known.
+Decoded attributes are read off directly; a sentence is parsed by the grammar that wrote it; a
+picture's latent is read by a small probe trained on rendered pictures whose attributes are known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Facts = dict[str, Tensor]
 
 
 def facts_of_attributes(columns: Mapping[str, Sequence[float] | Sequence[str] | Tensor]) -> Facts:
-    """The facts in a table of attributes, as an `attributes` domain decodes it (classes as names or indices)."""
+    """The facts in a decoded table of attributes, classes given as names or indices."""
     shape = columns["shape"]
     indices = [CLASSES.index(value) if isinstance(value, str) else int(value) for value in shape]
     facts = {name: torch.as_tensor(columns[name], dtype=torch.float32) for name in FACTORS}
@@ -71,7 +71,9 @@ class LatentProbe(nn.Module):
         seed: Of weights and batches.
     """
 
-    def __init__(self, latents: Tensor, attributes: ShapeAttributes, *, steps: int = 1500, seed: int = 0) -> None:
+    def __init__(
+        self, latents: Tensor, attributes: ShapeAttributes, *, steps: int = 1500, seed: int = 0
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", latents.mean(dim=0))
         self.register_buffer("std", latents.std(dim=0).clamp(min=1e-6))
@@ -82,7 +84,11 @@ class LatentProbe(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.net = nn.Sequential(
-                nn.Linear(latents.shape[1], 256), nn.SiLU(), nn.Linear(256, 256), nn.SiLU(), nn.Linear(256, 3 + 8)
+                nn.Linear(latents.shape[1], 256),
+                nn.SiLU(),
+                nn.Linear(256, 256),
+                nn.SiLU(),
+                nn.Linear(256, 3 + 8),
             )
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=3e-3, weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
@@ -90,7 +96,9 @@ class LatentProbe(nn.Module):
         for _ in range(steps):
             rows = torch.randint(len(latents), (512,), generator=generator)
             output = self._read(latents[rows])
-            loss = F.mse_loss(output[:, 3:], targets[rows]) + 0.3 * F.cross_entropy(output[:, :3], attributes.category[rows])
+            loss = F.mse_loss(output[:, 3:], targets[rows]) + 0.3 * F.cross_entropy(
+                output[:, :3], attributes.category[rows]
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -112,4 +120,10 @@ class LatentProbe(nn.Module):
 
 
 def _numbers(facts: Facts) -> Tensor:
-    return torch.cat([torch.stack([facts[n] for n in ("x", "y", "size", "r", "g", "b")], dim=1), facts["rotation"]], dim=1)
+    return torch.cat(
+        [
+            torch.stack([facts[n] for n in ("x", "y", "size", "r", "g", "b")], dim=1),
+            facts["rotation"],
+        ],
+        dim=1,
+    )

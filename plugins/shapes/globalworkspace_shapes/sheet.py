@@ -22,7 +22,9 @@ Item = Tensor | str | Mapping[str, Any]
 """A picture (3, S, S), a sentence, or one row of attributes."""
 
 
-def draw_sheet(file: Path, directions: Mapping[str, Sequence[tuple[Item, Item, Item]]], heading: str) -> None:
+def draw_sheet(
+    file: Path, directions: Mapping[str, Sequence[tuple[Item, Item, Item]]], heading: str
+) -> None:
     """Draw `file` (PNG): a block per direction, a row per item with its three cells.
 
     Args:
@@ -33,19 +35,33 @@ def draw_sheet(file: Path, directions: Mapping[str, Sequence[tuple[Item, Item, I
     blocks = list(directions.items())
     per_row = 2
     rows = max(len(items) for _, items in blocks)
-    block_width, block_height = 3 * CELL_WIDTH + 4 * MARGIN, TITLE + 16 + rows * CELL_HEIGHT + 2 * MARGIN
+    block_width, block_height = (
+        3 * CELL_WIDTH + 4 * MARGIN,
+        TITLE + 16 + rows * CELL_HEIGHT + 2 * MARGIN,
+    )
     size = (per_row * block_width + MARGIN, 36 + -(-len(blocks) // per_row) * block_height)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((2 * MARGIN, 10), heading, font=_font(16), fill=INK)
     for number, (title, items) in enumerate(blocks):
-        left, top = (number % per_row) * block_width + MARGIN, 36 + (number // per_row) * block_height
+        left, top = (
+            (number % per_row) * block_width + MARGIN,
+            36 + (number // per_row) * block_height,
+        )
         draw.text((left + MARGIN, top + 6), title, font=_font(16), fill=INK)
         for column, name in enumerate(("source", "translated", "truth")):
-            draw.text((left + MARGIN + column * (CELL_WIDTH + MARGIN), top + TITLE), name, font=_font(11), fill=FAINT)
+            draw.text(
+                (left + MARGIN + column * (CELL_WIDTH + MARGIN), top + TITLE),
+                name,
+                font=_font(11),
+                fill=FAINT,
+            )
         for row, cells in enumerate(items):
             for column, cell in enumerate(cells):
-                x, y = left + MARGIN + column * (CELL_WIDTH + MARGIN), top + TITLE + 16 + row * CELL_HEIGHT
+                x, y = (
+                    left + MARGIN + column * (CELL_WIDTH + MARGIN),
+                    top + TITLE + 16 + row * CELL_HEIGHT,
+                )
                 _draw_cell(sheet, draw, cell, x, y)
     sheet.save(file)
 
@@ -62,7 +78,8 @@ def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Item, x: int
         shape = cell["shape"] if isinstance(cell["shape"], str) else CLASSES[int(cell["shape"])]
         color = ", ".join(f"{float(cell[name]):.2f}" for name in "rgb")
         text = (
-            f"{shape}\nx {float(cell['x']):.1f}  y {float(cell['y']):.1f}\nsize {float(cell['size']):.1f}\n"
+            f"{shape}\nx {float(cell['x']):.1f}  y {float(cell['y']):.1f}\nsize "
+            f"{float(cell['size']):.1f}\n"
             f"turn {torch.rad2deg(torch.tensor(float(cell['rotation']))):.0f}°\nrgb {color}"
         )
         draw.multiline_text((x + PICTURE + 6, y), text, font=_font(11), fill=INK, spacing=2)

@@ -17,7 +17,7 @@ from globalworkspace_vision.vae import CHROMA_WEIGHT, POOLED_WEIGHTS, ConvVAE, v
 BETA = 2e-4
 """Small, because the errors beside it are shares of the picture's energy, not sums over pixels."""
 
-BETA_WARMUP = 0.2
+BETA_WARMUP = 0.33
 
 
 class ImageVAE(DomainModule):
@@ -49,7 +49,7 @@ class ImageVAE(DomainModule):
         self,
         picture_size: int = 32,
         latent_dim: int = 16,
-        widths: Sequence[int] = (32, 64, 128),
+        widths: Sequence[int] = (16, 64, 128),
         hidden_dim: int = 512,
         encoder_layers: int = 1,
         decoder_layers: int = 3,

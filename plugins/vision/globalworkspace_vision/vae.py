@@ -92,7 +92,9 @@ class ConvVAE(nn.Module):
         # Start from dark pictures: a grey start costs a dark picture's relative error hundreds of
         # times its energy, and the escape from that drives the decoder into an all-black,
         # gradient-less corner.
-        nn.init.constant_(layers[-2].bias, DARK_START)
+        last = layers[-2]
+        assert isinstance(last, nn.ConvTranspose2d) and last.bias is not None
+        nn.init.constant_(last.bias, DARK_START)
         layers[-1] = nn.Sigmoid()
         self.decoder = nn.Sequential(
             *_hidden(latent_dim, hidden_dim, decoder_layers), nn.Linear(hidden_dim, flat), *layers
