@@ -61,9 +61,8 @@ def wheel_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-index",
         *wheels,
         cwd=folder,
-        # a path file would also show the running environment's editable installs to pip, so it comes
-        # last
     )
+    # Last: with it pip would also see the running environment's editable installs.
     (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return home
 
