@@ -281,7 +281,8 @@ class Side:
 
     def whiten(self, shrinkage: float) -> Tensor:
         """(N, D): the matched rows whitened."""
-        return self.coordinates * self._gains(shrinkage)
+        whitened: Tensor = self.coordinates * self._gains(shrinkage)
+        return whitened
 
     def _gains(self, shrinkage: float) -> Tensor:
         regularised = (1 - shrinkage) * self.variances + shrinkage * self.mean_variance

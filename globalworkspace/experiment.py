@@ -35,8 +35,9 @@ from globalworkspace.pretrained import load_domain
 from globalworkspace.registry import get_registry
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
 from globalworkspace.settings import check_keys, construct, located, section, setting_names
+from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.config import TrainerConfig
-from globalworkspace.training.trainer import Trainer, pick_device, standardize_table
+from globalworkspace.training.trainer import Trainer, pick_device
 from globalworkspace.workspace import GlobalWorkspace
 
 SECTIONS = (

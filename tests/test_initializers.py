@@ -8,7 +8,7 @@ from globalworkspace.evaluation.retrieval import recall_at, retrieval
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.initializers import cca
 from globalworkspace.registry import get_registry
-from globalworkspace.training.trainer import standardize_table
+from globalworkspace.standard_table import standardize_table
 
 
 class Numbers(DomainModule):

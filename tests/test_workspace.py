@@ -7,7 +7,7 @@ from core_domains import Mute, Parts, Vector, small_workspace, two_views
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.errors import ConfigError, DomainError, PluginError
 from globalworkspace.evaluation.translation import translation_error
-from globalworkspace.training.trainer import standardize_table
+from globalworkspace.standard_table import standardize_table
 
 
 def test_any_subset_of_domains_gives_a_state():

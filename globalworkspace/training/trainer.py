@@ -30,14 +30,15 @@ from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.randomness import derived_seed
+from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
 from globalworkspace.training.config import TrainerConfig as TrainerConfig
+from globalworkspace.training.metrics_log import bar_figures, metrics_log
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
 from globalworkspace.training.schedule import learning_rate
 from globalworkspace.workspace import GlobalWorkspace
 
 log = logging.getLogger(__name__)
-_CHUNK = 65_536
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -143,55 +144,6 @@ class Trainer:
         )
 
 
-def standardize_table(workspace: GlobalWorkspace, table: Table) -> Table:
-    """A latent table in standard units, in the workspace's dtype.
-
-    It lies on the workspace's device where it fits into half of the memory free there, else on the
-    CPU; batches are moved as they are drawn.
-    """
-    check_latents(workspace, table)
-    columns = {}
-    device = workspace.device
-    if device.type == "cuda":
-        needed = sum(column.cells.numel() for column in table.columns.values())
-        if needed * workspace.dtype.itemsize > torch.cuda.mem_get_info(device)[0] / 2:
-            log.warning("The latents do not fit on %s; they stay in main memory.", device)
-            device = torch.device("cpu")
-    for name in table:
-        column = table[name]
-        standardizer = workspace.standardizer(name)
-        pieces = [
-            standardizer.standardize(chunk.to(workspace.device, workspace.dtype)).to(device)
-            for chunk in column.cells.split(_CHUNK)
-        ]
-        columns[name] = Column(torch.cat(pieces), column.first, column.count)
-    return Table(columns, table.origin)
-
-
-def check_latents(workspace: GlobalWorkspace, table: Table) -> None:
-    """Raise a `DataError` if a latent table does not fit the workspace, naming domain and row."""
-    for name in table:
-        if name not in workspace.domains:
-            raise DataError(
-                f'The table has a domain "{name}" and the workspace has '
-                f"{', '.join(workspace.domains)}."
-            )
-        column, dim = table[name], workspace.standardizer(name).spec.dim
-        cells = column.cells
-        if not isinstance(cells, Tensor) or cells.ndim != 2 or cells.shape[1] != dim:
-            got = tuple(cells.shape) if isinstance(cells, Tensor) else type(cells).__name__
-            raise DataError(f'Domain "{name}": latents (items, {dim}) were expected, got {got}.')
-        bad = (~cells.isfinite().all(dim=1)).nonzero().flatten()
-        if len(bad):
-            owners = (column.first <= bad[0]) & (bad[0] < column.first + column.count)
-            rows = table.origin[owners].tolist()
-            where = f"of row {rows[0]}" if rows else f"number {int(bad[0])}"
-            raise DataError(
-                f'Domain "{name}": the latent {where} holds NaN or infinity ({len(bad)} such). '
-                "Remove its row."
-            )
-
-
 class _Run:
     """The state of one training run."""
 
@@ -257,7 +209,7 @@ class _Run:
                 disable=not config.progress,
                 smoothing=0.05,
             ) as bar,
-            _metrics_log(self.folder, self.step) as write,
+            metrics_log(self.folder, self.step) as write,
         ):
             while self.step < config.steps:
                 report = self._step()
@@ -273,7 +225,8 @@ class _Run:
                     self.history.append(entry)
                     write(entry)
                     bar.set_postfix(
-                        _postfix(entry, bar.format_dict.get("rate"), rows_per_step), refresh=False
+                        bar_figures(entry, bar.format_dict.get("rate"), rows_per_step),
+                        refresh=False,
                     )
                 bar.update()
                 if self.folder is not None and (self.step % config.checkpoint_every == 0 or last):
@@ -497,36 +450,3 @@ def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
-
-
-@contextlib.contextmanager
-def _metrics_log(folder: Path | None, step: int) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A writer of JSON lines; lines after `step` (of an interrupted run) are dropped first."""
-    if folder is None:
-        yield lambda entry: None
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "metrics.jsonl"
-    kept = []
-    if file.exists():
-        for line in file.read_text().splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a half-written last line
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-    file.write_text("".join(line + "\n" for line in kept))
-    with file.open("a") as stream:
-
-        def write(entry: Mapping[str, Any]) -> None:
-            stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-
-        yield write
-
-
-def _postfix(entry: Mapping[str, Any], rate: float | None, rows_per_step: int) -> dict[str, str]:
-    shown = {name: f"{value:.3f}" for name, value in entry.get("families", {}).items()}
-    if "validation" in entry:
-        shown["val"] = f"{entry['validation']['translation']:.3f}"
-    if rate:
-        shown["rows/s"] = f"{rate * rows_per_step:,.0f}"
-    return shown

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
         f"{median} pictures/s ({low} to {high} over {options.repeats} repeats), "
         f"{options.size} pixels, one core"
     )
-    name = "renderer_pictures_per_second" + (
+    name = "renderer_pictures_per_s_one_core" + (
         "" if options.size == 32 else f"_{options.size}_pixels"
     )
     command = "python tests/benchmarks/renderer.py" + (

@@ -3,7 +3,7 @@ from core_domains import small_workspace
 
 from globalworkspace import Table
 from globalworkspace.evaluation.retrieval import recall_at, retrieval
-from globalworkspace.training.trainer import standardize_table
+from globalworkspace.standard_table import standardize_table
 
 
 def test_recall_by_hand():

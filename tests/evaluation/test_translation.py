@@ -5,7 +5,7 @@ from core_domains import Parts, Vector, small_workspace
 from globalworkspace import GlobalWorkspace, Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.translation import normalized_error, predict, translation_error
-from globalworkspace.training.trainer import standardize_table
+from globalworkspace.standard_table import standardize_table
 
 
 def test_zero_is_perfect_and_one_is_a_constant_guess():

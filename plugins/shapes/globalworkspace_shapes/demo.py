@@ -34,7 +34,7 @@ from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.pretrained import build_domain, load_domain
 from globalworkspace.run_folder import save_run
-from globalworkspace.training.trainer import standardize_table
+from globalworkspace.standard_table import standardize_table
 from globalworkspace_shapes.attributes import sample_attributes
 from globalworkspace_shapes.dataset import attribute_columns, load
 from globalworkspace_shapes.render import render
