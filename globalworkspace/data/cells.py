@@ -92,13 +92,13 @@ def _update(digest: Any, value: Any) -> None:
     elif isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"array {value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
-    elif isinstance(value, (str, Path)):
-        text = str(value)
-        digest.update(f"text {text}\0".encode())
-        if isinstance(value, Path) or (
-            len(text) < 1024 and "\n" not in text and os.path.isfile(text)
-        ):
-            _update_file(digest, text)
+    elif isinstance(value, Path):
+        digest.update(f"file {value.suffix}\0".encode())  # its content counts, not where it lies
+        _update_file(digest, str(value))
+    elif isinstance(value, str):
+        digest.update(f"text {value}\0".encode())
+        if len(value) < 1024 and "\n" not in value and os.path.isfile(value):
+            _update_file(digest, value)
     elif isinstance(value, bytes):
         digest.update(b"bytes" + value)
     elif value is None or isinstance(value, (bool, int, float, np.generic)):

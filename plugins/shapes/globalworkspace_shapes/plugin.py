@@ -23,5 +23,5 @@ def register_commands(register) -> None:  # type: ignore[no-untyped-def]
     register(
         "demo",
         "globalworkspace_shapes.demo:DemoCommand",
-        summary="train a small workspace on shapes and write a report",
+        summary="join pictures, captions and attributes of simple shapes",
     )
