@@ -22,7 +22,8 @@ class GalleryDecoding:
 
     gallery: Sequence[Any] | None = None
     """The cells that `decode` chooses from; set by `set_gallery`."""
-    _gallery_latents: Tensor | None = None
+    gallery_latents: Tensor | None = None
+    """Their latents (items, D)."""
 
     @torch.no_grad()
     def set_gallery(
@@ -61,7 +62,7 @@ class GalleryDecoding:
             raise DomainError(
                 f"The gallery has {len(cells)} items and {len(latents)} latents; give one per item."
             )
-        self.gallery, self._gallery_latents = cells, latents
+        self.gallery, self.gallery_latents = cells, latents
 
     def nearest(self, latents: Tensor, k: int = 1) -> Tensor:
         """Latents (B, D) -> positions (B, k) of the gallery's k nearest items, nearest first.
@@ -69,12 +70,12 @@ class GalleryDecoding:
         Raises:
             DomainError: If no gallery was given.
         """
-        if self._gallery_latents is None:
+        if self.gallery_latents is None:
             raise DomainError(
                 f"{type(self).__name__} decodes to the nearest item of a gallery and has none. "
                 "Call set_gallery(items) first."
             )
-        known = self._gallery_latents.to(latents)
+        known = self.gallery_latents.to(latents)
         center = known.mean(dim=0)
         similarity = F.normalize(latents - center, dim=1) @ F.normalize(known - center, dim=1).T
         return similarity.topk(min(k, len(known)), dim=1).indices

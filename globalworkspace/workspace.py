@@ -13,10 +13,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from globalworkspace.domain import Decodes, DomainModule, encode_checked, freeze
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.fusion import Fusion, State
+from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.networks import MLP
 from globalworkspace.randomness import derived_seed
@@ -232,7 +234,7 @@ class GlobalWorkspace(nn.Module):
 
     @torch.no_grad()
     def decode(self, state: State | Tensor, to: str, *, latents: bool = False) -> Any:
-        """A state decoded to one domain.
+        """A state decoded to one domain; see `nearest` for domains that answer from a gallery.
 
         Args:
             state: B rows; a tensor is taken as codes after the activation (B, W).
@@ -245,9 +247,44 @@ class GlobalWorkspace(nn.Module):
         """
         self._check_name(to)
         code = state.code if isinstance(state, State) else state
+        module = self._domains[to]
+        if not latents and isinstance(module, GalleryDecoding) and module.gallery is not None:
+            return [module.gallery[i] for i in self.nearest(code, to)[:, 0].tolist()]
         predicted = self.spec(to).activate(self.decoder(to)(code))
         restored = self.standardizer(to).restore(predicted)
         return restored if latents else self.decode_latents(to, restored)
+
+    @torch.no_grad()
+    def nearest(self, state: State | Tensor, to: str, k: int = 1) -> Tensor:
+        """The items of a domain's gallery whose own states are most similar, by cosine.
+
+        The workspace keeps what the domains share; a latent also holds what only its own domain
+        knows (the wording of a sentence), which no translation can tell. So a gallery is searched
+        by states, not by predicted latents.
+
+        Args:
+            state: B rows, as in `decode`.
+            to: A domain that answers from a gallery.
+            k: How many items.
+
+        Returns:
+            (B, k) positions in the gallery, nearest first.
+
+        Raises:
+            DomainError: If the domain has no gallery.
+        """
+        self._check_name(to)
+        module = self._domains[to]
+        if not isinstance(module, GalleryDecoding) or module.gallery_latents is None:
+            raise DomainError(
+                f'Domain "{to}" has no gallery. Call set_gallery(items) of a domain module that '
+                "decodes by example."
+            )
+        known = module.gallery_latents.to(self.device, self.dtype)
+        own = self.fusion.finish(self.encoder(to)(self.standardizer(to).standardize(known)))
+        code = state.code if isinstance(state, State) else state
+        similarity = F.normalize(code, dim=1) @ F.normalize(own.code, dim=1).T
+        return similarity.topk(min(k, len(known)), dim=1).indices
 
     def decode_latents(self, name: str, latents: Tensor) -> Any:
         """Latents (B, D) -> a raw batch, by the domain's own module.

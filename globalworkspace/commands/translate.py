@@ -53,15 +53,15 @@ class Translate:
         from globalworkspace.run_folder import load_run
 
         workspace = load_run(args.run)
-        latents = workspace.decode(workspace.encode(inputs), args.to, latents=True)
-        module = workspace.domains[args.to]
+        state = workspace.encode(inputs)
+        module = workspace.domains.get(args.to)
         if isinstance(module, GalleryDecoding) and args.top > 1:
-            positions = module.nearest(latents, args.top)[0].tolist()
+            positions = workspace.nearest(state, args.to, args.top)[0].tolist()
             assert module.gallery is not None
             for rank, position in enumerate(positions, start=1):
                 print(f"{rank}. {module.gallery[position]}")
             return 0
-        answer = workspace.decode_latents(args.to, latents)
+        answer = workspace.decode(state, args.to)
         if isinstance(answer, list) and isinstance(answer[0], (str, Path)):
             print(answer[0])
             return 0

@@ -56,7 +56,6 @@ def measure(seeds: int) -> None:
                         "error": arm.error,
                         "errors": arm.errors,
                         "retrieval": arm.retrieval,
-                        "scores": arm.scores,
                     }
                 )
                 print(f"seed {seed} {name}: error {arm.error:.4f}", flush=True)

@@ -151,11 +151,12 @@ class Judge:
         codes = torch.cat([domains["picture"].encode(chunk) for chunk in render(known).split(1000)])
         self.probe = LatentProbe(codes, known)
 
-    def facts(self, target: str, latents: torch.Tensor) -> Facts:
-        """What predicted latents of a domain say about the shape."""
+    def facts(self, workspace: GlobalWorkspace, source: str, target: str) -> Facts:
+        """What the translations of all test rows say about their shapes."""
+        state = workspace.encode({source: self.latents[source].cells}, latents=True)
         if target == "picture":
-            return self.probe.read(latents)
-        decoded = self.domains[target].decode(latents)  # type: ignore[operator]
+            return self.probe.read(workspace.decode(state, target, latents=True))
+        decoded = workspace.decode(state, target)
         return facts_of_captions(decoded) if target == "caption" else facts_of_attributes(decoded)
 
     def judge(self, workspace: GlobalWorkspace) -> Arm:
@@ -165,12 +166,8 @@ class Judge:
         for source in self.latents:
             for target in self.latents:
                 if source != target:
-                    predicted = workspace.translate(
-                        {source: self.latents[source].cells}, target, latents=True
-                    )
-                    scores[direction((source,), target)] = score(
-                        self.facts(target, predicted), self.truth
-                    )
+                    found = self.facts(workspace, source, target)
+                    scores[direction((source,), target)] = score(found, self.truth)
         return Arm(
             workspace=workspace,
             errors=translation_error(workspace, standard),
@@ -179,11 +176,13 @@ class Judge:
         )
 
     def ceilings(self) -> dict[str, dict[str, float]]:
-        """What the true latents of each domain say: no translation can say more."""
-        return {
-            name: score(self.facts(name, self.latents[name].cells), self.truth)
-            for name in self.latents
+        """What the true item of each domain says: no translation can say more."""
+        found = {
+            "picture": self.probe.read(self.latents["picture"].cells),
+            "caption": facts_of_captions(self.raw["caption"].cells),
+            "attributes": self.truth,
         }
+        return {name: score(facts, self.truth) for name, facts in found.items()}
 
 
 class DemoCommand:
@@ -339,10 +338,8 @@ def _sheet_items(
     for source in raw:
         for target in raw:
             if source != target:
-                predicted = workspace.translate(
-                    {source: latents[source].take(rows)}, target, latents=True
-                )
-                decoded = _items(workspace.decode_latents(target, predicted))
+                state = workspace.encode({source: latents[source].take(rows)}, latents=True)
+                decoded = _items(workspace.decode(state, target))
                 found[direction((source,), target)] = list(
                     zip(truth[source], decoded, truth[target], strict=True)
                 )
