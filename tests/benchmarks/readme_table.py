@@ -58,7 +58,9 @@ def load_claims() -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    """Whole above 100, else three significant digits."""
+    """Whole above 100, else three significant digits, but as many as tell a share from 1."""
+    if 0.995 <= value < 1:
+        return f"{value:.4f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
