@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from globalworkspace.errors import ConfigError
-
-_ENDINGS = {"image/png": ".png", "image/jpeg": ".jpg", "audio/wav": ".wav"}
 
 
 class Translate:
@@ -75,7 +74,7 @@ class Translate:
         elif shown.media_type.startswith("text/"):
             print(shown.data.decode())
         else:
-            ending = _ENDINGS.get(shown.media_type, ".bin")
+            ending = mimetypes.guess_extension(shown.media_type) or ".bin"
             file = (
                 Path(args.out)
                 if args.out
