@@ -133,8 +133,7 @@ def _encode_column(
 ) -> Column:
     present = column.present
     counts = column.count[present]
-    within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    used = column.first[present].repeat_interleave(counts) + within
+    used = column.items_of_rows()
     rows_of_items = origin[present].repeat_interleave(counts)
     items, inverse = used.unique(return_inverse=True)
     rows = torch.empty(len(items), dtype=torch.int64)

@@ -61,6 +61,13 @@ class Column:
             )
         return take_cells(self.cells, self.first[rows])
 
+    def items_of_rows(self) -> Tensor:
+        """Positions in `cells` of every item that a row has, alternatives too, in row order."""
+        counts = self.count[self.present]
+        before = (counts.cumsum(0) - counts).repeat_interleave(counts)
+        within = torch.arange(int(counts.sum())) - before
+        return self.first[self.present].repeat_interleave(counts) + within
+
     def select(self, rows: Tensor) -> Column:
         """The column of the given rows, cells shared."""
         return Column(self.cells, self.first[rows], self.count[rows])

@@ -133,6 +133,19 @@ def load_json(file: Path) -> Any:
         raise CheckpointError(f'"{file}" cannot be read: {error}') from error
 
 
+def write_checkpoint(
+    folder: Path, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Write `step-*` below `folder` (state.safetensors and state.json), and drop the oldest."""
+
+    def fill(scratch: Path) -> None:
+        save_tensors(scratch / "state.safetensors", tensors)
+        (scratch / "state.json").write_text(json.dumps(state))
+
+    write_folder(folder / f"step-{step:09d}", fill)
+    prune_checkpoints(folder)
+
+
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole `step-*` folder, by scanning; None if there is none."""
     for candidate in sorted(folder.glob("step-*"), reverse=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import logging
 import math
 import time
@@ -24,7 +23,7 @@ from tqdm.auto import tqdm
 
 from globalworkspace.data.latent_store import LatentStore, encode_table
 from globalworkspace.data.sampler import BatchSampler
-from globalworkspace.data.table import Column, Table
+from globalworkspace.data.table import Table
 from globalworkspace.errors import CheckpointError, ConfigError, DataError
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
@@ -124,7 +123,9 @@ class Trainer:
                 else encode_table(workspace.domains, validation, **options)
             )
         check_latents(workspace, data)
-        workspace.fit_standardizers({name: data[name].cells[_items(data[name])] for name in data})
+        workspace.fit_standardizers(
+            {name: data[name].cells[data[name].items_of_rows().unique()] for name in data}
+        )
         workspace.to(device)
         training = standardize_table(workspace, data)
         held_out = None if validation is None else standardize_table(workspace, validation)
@@ -330,13 +331,7 @@ class _Run:
             "config": attrs.asdict(self.config),
             "history": self.history,
         }
-
-        def fill(folder: Path) -> None:
-            checkpoint.save_tensors(folder / "state.safetensors", tensors)
-            (folder / "state.json").write_text(json.dumps(state))
-
-        checkpoint.write_folder(self.folder / "checkpoints" / f"step-{self.step:09d}", fill)
-        checkpoint.prune_checkpoints(self.folder / "checkpoints")
+        checkpoint.write_checkpoint(self.folder / "checkpoints", self.step, tensors, state)
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one."""
@@ -391,14 +386,6 @@ class _Run:
         )
         self.best_error = math.inf if state["best_error"] is None else state["best_error"]
         log.info("resumed %s at step %d", found, self.step)
-
-
-def _items(column: Column) -> Tensor:
-    """Every item that some row of the column has."""
-    counts = column.count[column.present]
-    within = torch.arange(int(counts.sum())) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    items: Tensor = (column.first[column.present].repeat_interleave(counts) + within).unique()
-    return items
 
 
 def _adamw(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:

@@ -280,13 +280,7 @@ class _Fit:
             "worse": self.worse,
             "config": attrs.asdict(self.config),
         }
-
-        def fill(folder: Path) -> None:
-            checkpoint.save_tensors(folder / "state.safetensors", tensors)
-            (folder / "state.json").write_text(json.dumps(state))
-
-        checkpoint.write_folder(self.folder / "checkpoints" / f"step-{self.step:09d}", fill)
-        checkpoint.prune_checkpoints(self.folder / "checkpoints")
+        checkpoint.write_checkpoint(self.folder / "checkpoints", self.step, tensors, state)
 
     def resume(self) -> None:
         found = checkpoint.newest_checkpoint(self.folder / "checkpoints")
