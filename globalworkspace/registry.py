@@ -35,6 +35,7 @@ CATEGORIES = {
 }
 """What can be registered -> the hook that registers it."""
 
+_SWITCHED_OFF = "switched off by GLOBALWORKSPACE_PLUGINS"
 _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
@@ -163,6 +164,10 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
     """Build a registry from the core's own plugin and the given entry points.
 
     `GLOBALWORKSPACE_PLUGINS=a,b` limits third-party plugins to those entry-point names.
+    `GLOBALWORKSPACE_STRICT=1` makes a plugin that does not work an error, for CI.
+
+    Raises:
+        PluginError: In strict mode, naming every plugin that is out of use and why.
     """
     registry = Registry()
     registry.add(
@@ -180,9 +185,7 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
             name=point.name, distribution=distribution, version=version, module=point.value
         )
         if allowed is not None and point.name not in allowed:
-            registry.plugins.append(
-                attrs.evolve(record, error="switched off by GLOBALWORKSPACE_PLUGINS")
-            )
+            registry.plugins.append(attrs.evolve(record, error=_SWITCHED_OFF))
             continue
         taken = next(
             (p for p in registry.plugins if p.name == point.name and p.error is None), None
@@ -200,7 +203,19 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
             registry.plugins.append(attrs.evolve(record, error=reason, details=details))
             continue
         registry.add(module, record)
+    if os.environ.get("GLOBALWORKSPACE_STRICT", "") not in ("", "0"):
+        _raise_broken(registry)
     return registry
+
+
+def _raise_broken(registry: Registry) -> None:
+    broken = [p for p in registry.plugins if p.error not in (None, _SWITCHED_OFF)]
+    if broken:
+        reasons = "; ".join(f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken)
+        raise PluginError(
+            f"GLOBALWORKSPACE_STRICT is set and these plugins are out of use: {reasons}. Repair or "
+            "uninstall them, or unset GLOBALWORKSPACE_STRICT to go on without them."
+        )
 
 
 def _registrations(module: ModuleType, record: PluginRecord) -> list[Registration]:

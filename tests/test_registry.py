@@ -159,3 +159,19 @@ def test_plugins_can_be_switched_off(monkeypatch):
     assert set(registry.kinds("domain")) == {"kind-good"}
     with pytest.raises(PluginError, match='"loud".*switched off by GLOBALWORKSPACE_PLUGINS'):
         registry.find("domain", "kind-loud")
+
+
+def test_strict_mode_raises_for_a_broken_plugin_and_names_it(monkeypatch):
+    monkeypatch.setenv("GLOBALWORKSPACE_STRICT", "1")
+    points = [broken("bad", ImportError("no backend")), plugin("good", {DOMAINS: []})]
+    with pytest.raises(PluginError, match=r'STRICT is set.*"bad".*ImportError: no backend'):
+        discover(points)
+    monkeypatch.setenv("GLOBALWORKSPACE_STRICT", "0")
+    assert [p.name for p in discover(points).plugins] == ["core", "bad", "good"]
+
+
+def test_strict_mode_leaves_plugins_that_are_switched_off_alone(monkeypatch):
+    monkeypatch.setenv("GLOBALWORKSPACE_STRICT", "1")
+    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", "good")
+    points = [broken("bad", ImportError("no backend")), plugin("good", {DOMAINS: []})]
+    assert [p.name for p in discover(points).plugins] == ["core", "bad", "good"]
