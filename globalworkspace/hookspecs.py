@@ -52,5 +52,31 @@ def register_initializers(register: Register) -> None:
 
 
 @hookspec
+def register_networks(register: Register) -> None:
+    """Encoder and decoder families: classes with static methods
+    `encoder(spec, workspace_dim, **sizes)` and `decoder(spec, workspace_dim, **sizes)`."""
+
+
+@hookspec
+def register_augmentations(register: Register) -> None:
+    """Changes to the latents of a matched group: subclasses of `globalworkspace.Augmentation`."""
+
+
+@hookspec
+def register_callbacks(register: Register) -> None:
+    """Listeners to training events: subclasses of `globalworkspace.Callback`."""
+
+
+@hookspec
+def register_evaluations(register: Register) -> None:
+    """Figures of a trained workspace: callables `(workspace, held_out, **options) -> dict`."""
+
+
+@hookspec
+def register_report_sections(register: Register) -> None:
+    """Sections of a run's report: callables `(experiment) -> Section | None`."""
+
+
+@hookspec
 def register_commands(register: Register) -> None:
     """Subcommands of `globalworkspace`: with `add_arguments(parser)` and `run(args) -> int`."""

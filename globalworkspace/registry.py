@@ -31,6 +31,11 @@ CATEGORIES = {
     "objective": "register_objectives",
     "fusion": "register_fusions",
     "initializer": "register_initializers",
+    "network": "register_networks",
+    "augmentation": "register_augmentations",
+    "callback": "register_callbacks",
+    "evaluation": "register_evaluations",
+    "report-section": "register_report_sections",
     "command": "register_commands",
 }
 """What can be registered -> the hook that registers it."""
