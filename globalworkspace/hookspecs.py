@@ -53,8 +53,7 @@ def register_initializers(register: Register) -> None:
 
 @hookspec
 def register_networks(register: Register) -> None:
-    """Encoder and decoder families: classes with static methods
-    `encoder(spec, workspace_dim, **sizes)` and `decoder(spec, workspace_dim, **sizes)`."""
+    """Encoder and decoder families: classes with the static methods `encoder` and `decoder`."""
 
 
 @hookspec
