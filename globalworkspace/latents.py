@@ -1,12 +1,15 @@
 """What a latent is made of: named parts, how each is compared, and in which units.
 
-A latent is one float tensor `(B, D)`; a `LatentSpec` says what its columns mean. Three kinds of
+A latent is one float tensor `(B, D)`; a `LatentSpec` says what its columns mean. Four kinds of
 part:
 
 * continuous: real values; loss is squared error in standardised units;
 * categorical: one-hot over `size` classes; predicted as logits; loss is cross-entropy;
 * circular: `size` angles, each as (cos, sin); loss is 1 - cos of the angle between prediction and
-  target.
+  target;
+* sequence: `length` positions of `size` real values and a mask (1: something is there, 0: padding);
+  loss is the squared error averaged over the positions that are there, and the cross-entropy of the
+  mask.
 
 The workspace's networks read and write *standard* latents: continuous columns are standardised with
 statistics of the training latents and those without variance are left out, so that a dead dimension
@@ -26,11 +29,12 @@ from torch.nn import functional as F
 
 from globalworkspace.errors import DomainError
 
-PartKind = Literal["continuous", "categorical", "circular"]
+PartKind = Literal["continuous", "categorical", "circular", "sequence"]
 DEAD_VARIANCE = 1e-3
 """A continuous dimension whose variance is below this share of the median variance is dead."""
 
-# softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes
+# softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes; the
+# sigmoid of an exact mask is within 1e-5 of it
 _EXACT_LOGIT = 12.0
 
 
@@ -41,8 +45,9 @@ class Part:
     Args:
         name: Unique within the latent.
         size: Continuous: number of dimensions. Categorical: number of classes. Circular: number of
-            angles.
-        kind: `"continuous"`, `"categorical"` or `"circular"`.
+            angles. Sequence: values per position.
+        kind: `"continuous"`, `"categorical"`, `"circular"` or `"sequence"`.
+        length: Sequence: the largest number of positions; else 1.
         interpolable: Whether a mean of two values is again a plausible value.
     """
 
@@ -50,9 +55,18 @@ class Part:
     size: int = attrs.field(validator=attrs.validators.ge(1))
     kind: PartKind = attrs.field(
         default="continuous",
-        validator=attrs.validators.in_(("continuous", "categorical", "circular")),
+        validator=attrs.validators.in_(("continuous", "categorical", "circular", "sequence")),
     )
+    length: int = attrs.field(default=1, validator=attrs.validators.ge(1))
     interpolable: bool = attrs.field()
+
+    @length.validator
+    def _sequences_only(self, _: Any, length: int) -> None:
+        if length != 1 and self.kind != "sequence":
+            raise DomainError(
+                f'Part "{self.name}" has length {length}, and only a part of kind "sequence" has '
+                "more than one position."
+            )
 
     @interpolable.default
     def _continuous_only(self) -> bool:
@@ -61,11 +75,18 @@ class Part:
     @property
     def dim(self) -> int:
         """Latent columns this part takes."""
+        if self.kind == "sequence":
+            return self.length * (self.size + 1)
         return 2 * self.size if self.kind == "circular" else self.size
 
     @property
     def num_components(self) -> int:
-        """Terms this part adds to a loss: its dimensions, its angles, or one for a class."""
+        """Terms this part adds to a loss.
+
+        Its dimensions, its angles, one for a class, or a position's values and mask.
+        """
+        if self.kind == "sequence":
+            return self.size + 1
         return 1 if self.kind == "categorical" else self.size
 
 
@@ -119,6 +140,8 @@ class LatentSpec:
     def activate(self, predictions: Tensor) -> Tensor:
         """Turn raw predictions (B, D) into latents: softmax of logits, angles on the unit circle.
 
+        In sequences the mask becomes a probability, and values fade with it.
+
         Applied before a prediction is encoded again, so that no encoder is fed logits. Gradients
         flow.
         """
@@ -132,6 +155,9 @@ class LatentSpec:
                 values = F.normalize(values.unflatten(1, (part.size, 2)), dim=2, eps=1e-6).flatten(
                     1
                 )
+            elif part.kind == "sequence":
+                raw, logits = unpack_sequence(values, part.size)
+                values = _pack(raw, logits.sigmoid())
             pieces.append(values)
         return torch.cat(pieces, dim=1)
 
@@ -140,8 +166,9 @@ class LatentSpec:
     ) -> Tensor:
         """Compare raw predictions with latents, both (B, D) in standard units.
 
-        Each component (a continuous dimension, a class, an angle) adds its term; the result is
-        their weighted mean, so that 1 is about the error of a constant guess whatever the latent.
+        Each component (a continuous dimension, a class, an angle; in a sequence each value of a
+        position and its mask, meant over positions) adds its term; the result is their weighted
+        mean, so that 1 is about the error of a constant guess whatever the latent.
 
         Args:
             predictions: (B, D), logits in categorical columns.
@@ -160,6 +187,8 @@ class LatentSpec:
                 value = (guess - truth).square().sum(dim=1)
             elif part.kind == "categorical":
                 value = -(truth * guess.log_softmax(dim=1)).sum(dim=1)
+            elif part.kind == "sequence":
+                value = _sequence_loss(guess, truth, part.size)
             else:
                 pairs = F.normalize(guess.unflatten(1, (part.size, 2)), dim=2, eps=1e-6)
                 value = (1 - (pairs * truth.unflatten(1, (part.size, 2))).sum(dim=2)).sum(dim=1)
@@ -169,10 +198,15 @@ class LatentSpec:
 
     def exact_prediction(self, targets: Tensor) -> Tensor:
         """The raw prediction (B, D) that is exactly right for `targets`; its loss is below 1e-3."""
-        pieces = [
-            values * _EXACT_LOGIT if part.kind == "categorical" else values
-            for part, values in zip(self.parts, self.split(targets).values(), strict=True)
-        ]
+        pieces = []
+        for part, values in zip(self.parts, self.split(targets).values(), strict=True):
+            if part.kind == "categorical":
+                values = values * _EXACT_LOGIT
+            elif part.kind == "sequence":
+                blocks = values.unflatten(1, (-1, part.size + 1))
+                logits = (2 * blocks[:, :, -1:] - 1) * _EXACT_LOGIT
+                values = torch.cat([blocks[:, :, :-1], logits], dim=2).flatten(1)
+            pieces.append(values)
         return torch.cat(pieces, dim=1)
 
     def without(self, dead: Tensor) -> LatentSpec:
@@ -194,11 +228,49 @@ class LatentSpec:
         return cls(tuple(Part(**part) for part in parts))
 
 
+def pack_sequence(values: Tensor, mask: Tensor) -> Tensor:
+    """The latent columns of a sequence part.
+
+    Args:
+        values: (B, L, F).
+        mask: (B, L) bool or 0/1; values where it is 0 are set to 0.
+
+    Returns:
+        (B, L * (F + 1)): L blocks of F values and the mask.
+
+    Example:
+        >>> pack_sequence(torch.ones(1, 2, 1), torch.tensor([[True, False]]))
+        tensor([[1., 1., 0., 0.]])
+    """
+    return _pack(values.where(mask.bool()[:, :, None], 0.0), mask.to(values))
+
+
+def unpack_sequence(columns: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Inverse of `pack_sequence`: (B, L * (F + 1)) -> values (B, L, F) and mask (B, L)."""
+    blocks = columns.unflatten(1, (-1, size + 1))
+    return blocks[:, :, :-1], blocks[:, :, -1]
+
+
+def _pack(values: Tensor, mask: Tensor) -> Tensor:
+    return torch.cat([values * mask[:, :, None], mask[:, :, None]], dim=2).flatten(1)
+
+
+def _sequence_loss(guess: Tensor, truth: Tensor, size: int) -> Tensor:
+    """(B,): squared error summed over values and averaged over true positions, and the mask's."""
+    predicted, logits = unpack_sequence(guess, size)
+    values, mask = unpack_sequence(truth, size)
+    errors = (predicted - values).square().sum(dim=2) * mask
+    error = errors.sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    return error + F.binary_cross_entropy_with_logits(logits, mask, reduction="none").mean(dim=1)
+
+
 class Standardizer(nn.Module):
     """Between latents (B, D) and the standard latents (B, A) that the networks see.
 
     Continuous columns become (value - mean) / std; categorical and circular columns pass unchanged;
     dead continuous columns are dropped on the way in and refilled with their mean on the way out.
+    The values of a sequence share the statistics of their positions that are there, and padding
+    stays 0.
     The statistics are buffers: they are saved with the workspace.
     """
 
@@ -214,6 +286,11 @@ class Standardizer(nn.Module):
         self.register_buffer("std", std.float())
         self.register_buffer("alive", alive.bool())
         self._all_alive = bool(alive.all())
+        self._sequences = [
+            (columns, part.size)
+            for part, columns in zip(spec.parts, spec.slices().values(), strict=True)
+            if part.kind == "sequence"
+        ]
 
     @classmethod
     def identity(cls, spec: LatentSpec) -> Standardizer:
@@ -257,11 +334,14 @@ class Standardizer(nn.Module):
             )
         mean = torch.where(continuous, mean, torch.zeros_like(mean))
         std = torch.where(continuous & alive, std, torch.ones_like(std))
+        for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
+            if part.kind == "sequence":
+                mean[columns], std[columns] = _sequence_statistics(values[:, columns], part)
         return cls(spec, mean, std, alive)
 
     def standardize(self, latents: Tensor) -> Tensor:
         """Latents (B, D) -> standard latents (B, A)."""
-        standard = (latents - self.mean) / self.std
+        standard = (latents - self._means(latents)) / self.std
         return standard if self._all_alive else standard[:, self.alive]
 
     def restore(self, standard: Tensor) -> Tensor:
@@ -270,4 +350,29 @@ class Standardizer(nn.Module):
             full = standard.new_zeros(len(standard), len(self.alive))
             full[:, self.alive] = standard
             standard = full
-        return standard * self.std + self.mean
+        return standard * self.std + self._means(standard)
+
+    def _means(self, latents: Tensor) -> Tensor:
+        """The mean of each column, (D,), or (B, D) where sequences have positions without one."""
+        if not self._sequences:
+            return self.mean
+        means = self.mean.expand_as(latents).clone()
+        for columns, size in self._sequences:
+            _, mask = unpack_sequence(latents[:, columns], size)
+            blocks, _ = unpack_sequence(means[:, columns], size)
+            means[:, columns] = _pack(blocks, mask) - _pack(torch.zeros_like(blocks), mask)
+        return means
+
+
+def _sequence_statistics(columns: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (L * (F + 1),) of a sequence's values; the masks keep 0 and 1."""
+    values, mask = unpack_sequence(columns, part.size)
+    there = values[mask > 0.5]
+    mean, std = values.new_zeros(part.size + 1), values.new_ones(part.size + 1)
+    if len(there):
+        mean[:-1] = there.mean(dim=0)
+        spread = there.std(dim=0, correction=0)
+        floor = DEAD_VARIANCE * spread.square().median()
+        alive = (spread.square() >= floor) & (spread.square() > 1e-12)
+        std[:-1] = torch.where(alive, spread, torch.ones_like(spread))
+    return mean.repeat(part.length), std.repeat(part.length)

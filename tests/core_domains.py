@@ -9,6 +9,7 @@ from torch import nn
 from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Part, Table
 from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.hookspecs import hookimpl
+from globalworkspace.latents import pack_sequence
 
 
 class Vector(DomainModule):
@@ -96,6 +97,12 @@ def random_latents(spec, rows, generator):
         elif part.kind == "categorical":
             classes = torch.randint(part.size, (rows,), generator=generator)
             values = torch.eye(part.size, dtype=torch.float64)[classes]
+        elif part.kind == "sequence":
+            lengths = torch.randint(1, part.length + 1, (rows,), generator=generator)
+            inside = torch.randn(
+                rows, part.length, part.size, generator=generator, dtype=torch.float64
+            )
+            values = pack_sequence(inside, torch.arange(part.length) < lengths[:, None])
         else:
             angles = 7 * torch.rand(rows, part.size, generator=generator, dtype=torch.float64)
             values = torch.stack([angles.cos(), angles.sin()], dim=2).flatten(1)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from globalworkspace import LatentSpec, Part
 from globalworkspace.errors import DomainError
-from globalworkspace.latents import Standardizer
+from globalworkspace.latents import Standardizer, pack_sequence, unpack_sequence
 
 MIXED = LatentSpec(
     (
@@ -162,3 +162,95 @@ def test_constant_classes_are_no_dead_dimensions():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Standardizer.fit(spec, torch.tensor([[1.0, 0], [1, 0]])).alive.all()
+
+
+SEQUENCE = LatentSpec(
+    (Part(name="tokens", kind="sequence", size=2, length=4), Part(name="size", size=1))
+)
+
+
+def sequences(rows=40, seed=0):
+    return random_latents(SEQUENCE, rows, torch.Generator().manual_seed(seed))
+
+
+def test_a_sequence_packs_into_columns_and_back_with_padding_at_zero():
+    values, mask = torch.randn(5, 4, 2), torch.arange(4) < torch.tensor([1, 2, 3, 4, 0])[:, None]
+    columns = pack_sequence(values, mask)
+    again, mask_again = unpack_sequence(columns, 2)
+    assert columns.shape == (5, SEQUENCE.parts[0].dim)
+    assert torch.equal(mask_again.bool(), mask)
+    assert torch.equal(again[mask], values[mask])
+    assert not again[~mask].any()
+
+
+def test_only_a_sequence_has_a_length():
+    with pytest.raises(DomainError, match='"where" has length 3'):
+        Part(name="where", size=2, length=3)
+
+
+def test_the_loss_of_a_sequence_by_hand_counts_what_is_there_and_the_mask():
+    spec = LatentSpec((SEQUENCE.parts[0],))
+    mask = torch.tensor([[True, True, False, False]])
+    target = pack_sequence(torch.ones(1, 4, 2), mask)
+    guess = target.clone().reshape(1, 4, 3)
+    guess[0, 0, 0] = 4.0  # 9 off at one of two positions
+    guess[0, 3, 0] = 100.0  # padding: does not count
+    guess[:, :, 2] = 0.0  # a mask that knows nothing
+    expected = (9 / 2 + math.log(2)) / 3
+    assert spec.loss(guess.flatten(1), target).item() == pytest.approx(expected)
+
+
+def test_an_exact_sequence_has_almost_no_loss_less_than_perturbed_and_activates_to_the_latent():
+    targets = sequences()
+    exact = SEQUENCE.exact_prediction(targets)
+    least = SEQUENCE.loss(exact, targets)
+    assert float(least.max()) < 1e-3
+    torch.testing.assert_close(SEQUENCE.activate(exact), targets, atol=1e-3, rtol=0)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(100):
+        noise = 0.5 * torch.randn(exact.shape, generator=generator, dtype=torch.float64)
+        noise[:, 2:12:3] = -8 * noise[:, 2:12:3].abs() * (2 * targets[:, 2:12:3] - 1)
+        assert (SEQUENCE.loss(exact + noise, targets) > least).all()
+
+
+def test_a_sequence_without_any_position_has_a_finite_loss():
+    empty = torch.zeros(1, SEQUENCE.dim, requires_grad=True)
+    value = SEQUENCE.loss(empty, torch.zeros(1, SEQUENCE.dim))
+    value.sum().backward()
+    assert value.isfinite().all()
+    assert empty.grad.isfinite().all()
+
+
+def test_standard_sequences_keep_padding_at_zero_share_statistics_and_restore():
+    values = sequences(400)
+    inside, mask = unpack_sequence(values[:, :12], 2)
+    values[:, :12] = pack_sequence(3 + 5 * inside, mask)
+    standardizer = Standardizer.fit(SEQUENCE, values).double()
+    standard = standardizer.standardize(values)
+    tokens, standard_mask = unpack_sequence(standard[:, :12], 2)
+    there = tokens[mask > 0.5]
+    assert torch.equal(standard_mask, mask)
+    assert not tokens[mask < 0.5].any()
+    torch.testing.assert_close(there.mean(0), torch.zeros(2).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        there.var(0, correction=0), torch.ones(2).double(), atol=1e-5, rtol=0
+    )
+    torch.testing.assert_close(standardizer.restore(standard), values, atol=1e-5, rtol=0)
+
+
+def test_dead_values_of_a_sequence_stay_and_are_not_blown_up():
+    values = sequences(100)
+    inside, mask = unpack_sequence(values[:, :12], 2)
+    inside[:, :, 1] = 2.0
+    values[:, :12] = pack_sequence(inside, mask)
+    standardizer = Standardizer.fit(SEQUENCE, values).double()
+    standard = standardizer.standardize(values)
+    assert standard.shape == values.shape
+    assert float(standard.abs().max()) < 6
+
+
+def test_the_loss_of_a_sequence_has_right_gradients():
+    targets = sequences(3)
+    guesses = torch.randn(3, SEQUENCE.dim, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda g: SEQUENCE.loss(g, targets), (guesses,))
+    assert torch.autograd.gradcheck(SEQUENCE.activate, (guesses,))
