@@ -73,6 +73,20 @@ def register_initializers(register: Register) -> None:
 
 
 @hookimpl
+def register_networks(register: Register) -> None:
+    register(
+        "mlp",
+        "globalworkspace.networks:MLPNetworks",
+        summary="residual MLPs over all columns",
+    )
+    register(
+        "attention",
+        "globalworkspace.networks:AttentionNetworks",
+        summary="attention pooling of sequences",
+    )
+
+
+@hookimpl
 def register_commands(register: Register) -> None:
     register(
         "train",

@@ -233,7 +233,11 @@ def _decoding_pairs(workspace: GlobalWorkspace, data: Table, target: str) -> tup
 
 
 def _network(network: nn.Module) -> MLP:
-    assert isinstance(network, MLP)
+    if not isinstance(network, MLP) or network.linear is None:
+        raise ConfigError(
+            f'The initializer "cca" sets linear paths, and {type(network).__name__} has none. Give '
+            'each domain the network "mlp", or leave the initializer out.'
+        )
     return network
 
 

@@ -1,4 +1,6 @@
-"""The networks between latents and the workspace: residual MLPs with an optional linear path.
+"""The networks between latents and the workspace, one kind of them per domain.
+
+The default are residual MLPs with an optional linear path; sequences are pooled by attention.
 
 The paper's networks are plain MLPs; normalisation and residuals train faster at equal size. The
 linear path lets a closed-form map be the starting point (see `initializers`): the MLP beside it
@@ -7,9 +9,14 @@ then starts at zero.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from globalworkspace.errors import ConfigError
+from globalworkspace.latents import LatentSpec, Part, unpack_sequence
 
 
 class MLP(nn.Module):
@@ -64,3 +71,178 @@ class MLP(nn.Module):
         self.linear.bias.copy_(bias)
         self.output.weight.zero_()
         self.output.bias.zero_()
+
+
+class MLPNetworks:
+    """Network kind `mlp`: both networks are an `MLP` over all columns of the standard latents."""
+
+    @staticmethod
+    def encoder(spec: LatentSpec, dim: int, **sizes: Any) -> nn.Module:
+        """Standard latents (B, spec.dim) -> codes (B, dim); `sizes` are those of `MLP`."""
+        return MLP(spec.dim, dim, **sizes)
+
+    @staticmethod
+    def decoder(spec: LatentSpec, dim: int, **sizes: Any) -> nn.Module:
+        """States (B, dim) -> raw predictions (B, spec.dim)."""
+        return MLP(dim, spec.dim, **sizes)
+
+
+class AttentionNetworks:
+    """Network kind `attention`: sequences are pooled by learned attention, whatever their length.
+
+    The encoder pools each sequence by multi-head attention with learned queries over its positions
+    (pooling by multihead attention of the Set Transformer, Lee et al. 2019) and feeds that, beside
+    the columns that are no sequence, to an MLP. The decoder gives each position its state plus what
+    it knows of the position, through one MLP for all of them.
+    """
+
+    @staticmethod
+    def encoder(
+        spec: LatentSpec, dim: int, *, linear_path: bool = False, **sizes: Any
+    ) -> nn.Module:
+        """Standard latents (B, spec.dim) -> codes (B, dim).
+
+        Args:
+            spec: With one sequence or more.
+            dim: W.
+            linear_path: Not used: attention has none.
+            sizes: `hidden_dim`, `num_layers`, `dropout`, `num_heads` (4), `num_queries` (4).
+        """
+        return AttentionEncoder(spec, dim, **sizes)
+
+    @staticmethod
+    def decoder(
+        spec: LatentSpec,
+        dim: int,
+        *,
+        linear_path: bool = False,
+        num_heads: int = 4,
+        num_queries: int = 4,
+        **sizes: Any,
+    ) -> nn.Module:
+        """States (B, dim) -> raw predictions (B, spec.dim); the sizes of the encoder will do."""
+        return SequenceDecoder(spec, dim, **sizes)
+
+
+class AttentionEncoder(nn.Module):
+    """See `AttentionNetworks`.
+
+    Raises:
+        ConfigError: If `spec` has no sequence, or the heads do not divide `hidden_dim`.
+    """
+
+    def __init__(
+        self,
+        spec: LatentSpec,
+        dim: int,
+        *,
+        hidden_dim: int = 128,
+        num_layers: int = 2,
+        dropout: float = 0.0,
+        num_heads: int = 4,
+        num_queries: int = 4,
+    ) -> None:
+        super().__init__()
+        sequences = [part for part in spec.parts if part.kind == "sequence"]
+        if not sequences:
+            raise ConfigError(
+                'The network "attention" pools sequences, and this latent has none: its parts are '
+                f'{", ".join(f"{p.name} ({p.kind})" for p in spec.parts)}. Use the network "mlp".'
+            )
+        if num_heads < 1 or num_queries < 1 or hidden_dim % num_heads:
+            raise ConfigError(
+                f"num_heads={num_heads} must divide hidden_dim={hidden_dim}, and "
+                f"num_queries={num_queries} must be at least 1."
+            )
+        self.spec = spec
+        self.pools = nn.ModuleList(
+            _Pool(part, hidden_dim, num_heads, num_queries) for part in sequences
+        )
+        rest = sum(part.dim for part in spec.parts if part.kind != "sequence")
+        self.head = MLP(
+            len(sequences) * num_queries * hidden_dim + rest,
+            dim,
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            dropout=dropout,
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(B, spec.dim) -> (B, dim)."""
+        pools = iter(self.pools)
+        columns = self.spec.split(latents)
+        pieces = [
+            next(pools)(columns[part.name]) if part.kind == "sequence" else columns[part.name]
+            for part in self.spec.parts
+        ]
+        output: Tensor = self.head(torch.cat(pieces, dim=1))
+        return output
+
+
+class _Pool(nn.Module):
+    """One sequence part (B, part.dim) -> (B, num_queries * hidden_dim)."""
+
+    def __init__(self, part: Part, hidden_dim: int, num_heads: int, num_queries: int) -> None:
+        super().__init__()
+        self.size, self.num_heads = part.size, num_heads
+        self.value = nn.Linear(part.size, hidden_dim)
+        self.position = nn.Parameter(0.5 * torch.randn(part.length, hidden_dim))
+        self.key = nn.Linear(hidden_dim, hidden_dim)
+        self.query = nn.Parameter(torch.randn(num_queries, hidden_dim))
+
+    def forward(self, columns: Tensor) -> Tensor:
+        values, mask = unpack_sequence(columns, self.size)
+        tokens = self.value(values)
+        keys = self._heads(self.key(F.gelu(tokens + self.position)))
+        queries = self._heads(self.query.expand(len(columns), -1, -1))
+        # a soft mask of a prediction counts by its share; an empty sequence stays finite
+        bias = mask.clamp(min=1e-6).log()[:, None, None, :]
+        pooled = F.scaled_dot_product_attention(
+            queries, keys, self._heads(tokens), attn_mask=bias.expand(-1, 1, queries.shape[2], -1)
+        )
+        return pooled.transpose(1, 2).flatten(1)
+
+    def _heads(self, values: Tensor) -> Tensor:
+        heads: Tensor = values.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return heads
+
+
+class SequenceDecoder(nn.Module):
+    """See `AttentionNetworks`: parts that are no sequence come from an MLP of their own."""
+
+    def __init__(
+        self,
+        spec: LatentSpec,
+        dim: int,
+        *,
+        hidden_dim: int = 128,
+        num_layers: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        sizes = {"hidden_dim": hidden_dim, "num_layers": num_layers, "dropout": dropout}
+        self.positions = nn.ParameterDict()
+        self.spread = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        for index, part in enumerate(spec.parts):  # numbered: a part's name may be no key
+            if part.kind == "sequence":
+                self.positions[f"part_{index}"] = torch.randn(part.length, hidden_dim)
+                self.spread[f"part_{index}"] = nn.Linear(dim, hidden_dim)
+                self.heads[f"part_{index}"] = MLP(2 * hidden_dim, part.size + 1, **sizes)  # type: ignore[arg-type]
+            else:
+                self.heads[f"part_{index}"] = MLP(dim, part.dim, **sizes)  # type: ignore[arg-type]
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(B, dim) -> (B, spec.dim)."""
+        pieces = []
+        for index, part in enumerate(self.spec.parts):
+            head = self.heads[f"part_{index}"]
+            if part.kind == "sequence":
+                position = self.positions[f"part_{index}"].expand(len(states), -1, -1)
+                spread = self.spread[f"part_{index}"](states)[:, None].expand_as(position)
+                mixed = torch.cat([spread * position, position], dim=2)
+                pieces.append(head(mixed).flatten(1))
+            else:
+                pieces.append(head(states))
+        return torch.cat(pieces, dim=1)

@@ -20,7 +20,6 @@ from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.fusion import Fusion, State
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec, Standardizer
-from globalworkspace.networks import MLP
 from globalworkspace.randomness import derived_seed
 from globalworkspace.registry import get_registry
 
@@ -38,6 +37,8 @@ class GlobalWorkspace(nn.Module):
         num_layers: Their hidden layers.
         dropout: In their hidden layers, while training.
         linear_path: Give them a linear path, which a closed-form initializer can set.
+        networks: Domain -> registered kind of its networks, or `{"kind": ..., setting: ...}`;
+            default: `"attention"` where the latent holds a sequence, else `"mlp"`.
         fusion: Registered kind.
         fusion_options: Its settings.
         activation: Of the fused state: `"tanh"` or `"none"`.
@@ -67,6 +68,7 @@ class GlobalWorkspace(nn.Module):
         num_layers: int = 2,
         dropout: float = 0.0,
         linear_path: bool = False,
+        networks: Mapping[str, str | Mapping[str, Any]] | None = None,
         fusion: str = "random-softmax",
         fusion_options: Mapping[str, Any] | None = None,
         activation: str = "tanh",
@@ -85,6 +87,7 @@ class GlobalWorkspace(nn.Module):
             fusion,
             seed,
         )
+        self._networks = {name: _network_choice(name, x) for name, x in (networks or {}).items()}
         self._domains: dict[str, DomainModule] = {}
         self._standardized: set[str] = set()
         self.encoders = nn.ModuleDict()
@@ -98,6 +101,12 @@ class GlobalWorkspace(nn.Module):
             self._add(name, module)
         if not self._domains:
             raise DomainError("A workspace needs at least one domain.")
+        for name in self._networks:
+            if name not in self._domains:
+                raise ConfigError(
+                    f'networks names the domain "{name}"; the workspace has '
+                    f"{', '.join(self._domains)}."
+                )
         self.eval()
 
     # ---- domains
@@ -107,15 +116,25 @@ class GlobalWorkspace(nn.Module):
         """Name -> frozen domain module, in the order given."""
         return dict(self._domains)
 
-    def add_domain(self, name: str, module: DomainModule, *, freeze_others: bool = True) -> None:
+    def add_domain(
+        self,
+        name: str,
+        module: DomainModule,
+        *,
+        network: str | Mapping[str, Any] | None = None,
+        freeze_others: bool = True,
+    ) -> None:
         """Let a further domain join, also after training.
 
         Args:
             name: The new domain's name.
             module: Its module.
+            network: Kind of its networks, as in the constructor's `networks`.
             freeze_others: Keep every other domain's networks as they are: only the new ones train
                 from now on (undo with `set_trainable`).
         """
+        if network is not None:
+            self._networks[name] = _network_choice(name, network)
         self._add(name, module)
         if freeze_others:
             self.set_trainable({name})
@@ -159,7 +178,7 @@ class GlobalWorkspace(nn.Module):
     def restore_standardizer(self, name: str, standardizer: Standardizer) -> None:
         """Give a domain its statistics; networks are made anew if its live dimensions change."""
         if standardizer.standard_spec.dim != self.spec(name).dim:
-            self._build_networks(name, standardizer.standard_spec.dim)
+            self._build_networks(name, standardizer.standard_spec)
         self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
         self._standardized.add(name)
 
@@ -348,6 +367,7 @@ class GlobalWorkspace(nn.Module):
             "num_layers": self.num_layers,
             "dropout": self.dropout,
             "linear_path": self.linear_path,
+            "networks": self._networks,
             "fusion": self.fusion_kind,
             "fusion_options": self.fusion.config(),
             "activation": self.fusion.activation,
@@ -411,9 +431,9 @@ class GlobalWorkspace(nn.Module):
             raise DomainError(f'Domain "{name}": {type(module).__name__}.latent is no LatentSpec.')
         self._domains[name] = freeze(module)
         self.standardizers[_key(name)] = Standardizer.identity(module.latent)
-        self._build_networks(name, module.latent.dim)
+        self._build_networks(name, module.latent)
 
-    def _build_networks(self, name: str, latent_dim: int) -> None:
+    def _build_networks(self, name: str, spec: LatentSpec) -> None:
         trainable = _key(name) not in self.encoders or any(
             p.requires_grad for p in self.encoder(name).parameters()
         )
@@ -424,10 +444,17 @@ class GlobalWorkspace(nn.Module):
             "dropout": self.dropout,
             "linear_path": self.linear_path,
         }
-        with _seeded(self.seed, "encoder", name):
-            self.encoders[_key(name)] = MLP(latent_dim, self.dim, **sizes)
-        with _seeded(self.seed, "decoder", name):
-            self.decoders[_key(name)] = MLP(self.dim, latent_dim, **sizes)
+        sequential = any(part.kind == "sequence" for part in spec.parts)
+        options = dict(self._networks.get(name, {"kind": "attention" if sequential else "mlp"}))
+        family = get_registry().load("network", options.pop("kind"))
+        try:
+            with _seeded(self.seed, "encoder", name):
+                encoder = family.encoder(spec, self.dim, **sizes, **options)
+            with _seeded(self.seed, "decoder", name):
+                decoder = family.decoder(spec, self.dim, **sizes, **options)
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f'The networks of domain "{name}": {error}') from error
+        self.encoders[_key(name)], self.decoders[_key(name)] = encoder, decoder
         self.encoder(name).requires_grad_(trainable)
         self.decoder(name).requires_grad_(trainable)
         if reference is not None:
@@ -445,6 +472,16 @@ class GlobalWorkspace(nn.Module):
         for module in self._domains.values():
             module.to(device)  # dtype stays: a frozen specialist runs as it was made
         return self
+
+
+def _network_choice(name: str, given: str | Mapping[str, Any]) -> dict[str, Any]:
+    choice = {"kind": given} if isinstance(given, str) else given
+    if not isinstance(choice, Mapping) or not isinstance(choice.get("kind"), str):
+        raise ConfigError(
+            f'networks gives {given!r} for the domain "{name}"; write a kind, "attention", or '
+            '{"kind": "attention", "num_heads": 2}.'
+        )
+    return dict(choice)
 
 
 def _key(name: str) -> str:
