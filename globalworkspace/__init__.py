@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from globalworkspace.augmentation import Augmentation as Augmentation
     from globalworkspace.data.cells import Alternatives as Alternatives
     from globalworkspace.data.latent_store import LatentStore as LatentStore
     from globalworkspace.data.latent_store import encode_table as encode_table
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
     from globalworkspace.pretrained import load_domain as load_domain
     from globalworkspace.pretrained import save_domain as save_domain
     from globalworkspace.routes import Route as Route
+    from globalworkspace.training.callbacks import Callback as Callback
     from globalworkspace.training.trainer import Trainer as Trainer
     from globalworkspace.training.trainer import TrainerConfig as TrainerConfig
     from globalworkspace.workspace import GlobalWorkspace as GlobalWorkspace
 
 _HOME = {
     "Alternatives": "data.cells",
+    "Augmentation": "augmentation",
+    "Callback": "training.callbacks",
     "DomainModule": "domain",
     "Fusion": "fusion",
     "GalleryDecoding": "gallery",

@@ -87,6 +87,29 @@ def register_networks(register: Register) -> None:
 
 
 @hookimpl
+def register_augmentations(register: Register) -> None:
+    register(
+        "noise",
+        "globalworkspace.augmentation:Noise",
+        summary="Gaussian noise on the latents, clean targets",
+    )
+
+
+@hookimpl
+def register_callbacks(register: Register) -> None:
+    register(
+        "early-stop",
+        "globalworkspace.training.callbacks:EarlyStop",
+        summary="stop when validation no longer improves",
+    )
+    register(
+        "snapshots",
+        "globalworkspace.training.callbacks:Snapshots",
+        summary="keep the workspace of every so many steps",
+    )
+
+
+@hookimpl
 def register_commands(register: Register) -> None:
     register(
         "train",

@@ -26,7 +26,8 @@ from globalworkspace.references import digest_files
 class DomainModule(nn.Module, ABC):
     """One modality's specialist: `latent`, `encode` and `config` are the whole contract.
 
-    Everything else is a capability beside it: `Decodes`, `Trainable`, `Renders`, `HasAssets`.
+    Everything else is a capability beside it: `Decodes`, `Trainable`, `Prepares`, `Renders`,
+    `HasAssets`, `CompletesConfig`.
 
     Example:
         >>> class Thermometer(DomainModule):
@@ -63,6 +64,13 @@ class DomainModule(nn.Module, ABC):
     def from_config(cls, config: Mapping[str, Any]) -> DomainModule:
         """Build the module that `config()` describes; stored weights are loaded afterwards."""
         return cls(**config)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What `globalworkspace fit-domain` trains: all parameters, unless a kind says otherwise.
+
+        A kind around a frozen encoder leaves that encoder's out.
+        """
+        return list(self.parameters())
 
     def fingerprint(self) -> str:
         """Digest of class, config and weights: equal digests mean equal latents for equal data."""
@@ -101,6 +109,22 @@ class Trainable(Protocol):
             raw: A batch as in `encode`.
             progress: Share of the training done, in [0, 1], for annealing.
             generator: Source of all randomness of this step.
+        """
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A trainable domain with work to do once per cell before training: frozen features, say."""
+
+    def prepare(self, raw: Any, *, progress: bool = False) -> Any:
+        """All cells of the training column -> cells that `unimodal_loss` takes instead of them.
+
+        Args:
+            raw: All cells, as `encode` takes them.
+            progress: Show a bar.
+
+        Returns:
+            As many cells in the same order: a tensor, a mapping of tensors, or a sequence.
         """
 
 

@@ -42,12 +42,14 @@ class Route:
         via: Domains passed through on the way, in order.
         detach_after: Stop gradients after this many of `via` (1: the first intermediate translation
             is a given); None: never.
+        view: Name of the augmentation through which the sources are seen; None: as they are.
     """
 
     sources: tuple[str, ...] = attrs.field(converter=_names)
     target: str | None = None
     via: tuple[str, ...] = attrs.field(default=(), converter=_names)
     detach_after: int | None = None
+    view: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.sources:
@@ -62,7 +64,7 @@ class Route:
         steps = [" + ".join(self.sources), *self.via, self.target or "workspace"]
         if self.detach_after is not None:
             steps[self.detach_after] += "|"
-        return " -> ".join(steps)
+        return " -> ".join(steps) + (f" ({self.view})" if self.view is not None else "")
 
 
 @attrs.frozen
@@ -87,9 +89,38 @@ class Walked:
     inputs: Mapping[tuple[int, str], Tensor]
     """(segment, domain) -> standard latents (B, A)."""
 
+    def through(self, view: str | None, inputs: Mapping[tuple[int, str], Tensor]) -> Walked:
+        """The routes of one view alone, as if there were no other.
 
-_Node = tuple[int, tuple[str, ...], tuple[str, ...], int | None]
-"""A point of a walk: (segment, sources, domains passed, how many lie behind a gradient stop)."""
+        Args:
+            view: A view's name; None: the routes that see the latents as they are.
+            inputs: What the rows hold in that view's eyes.
+        """
+
+        def plain(route: Route) -> Route:
+            return attrs.evolve(route, view=None)
+
+        return Walked(
+            segments=self.segments,
+            walks={plain(r): held for r, held in self.walks.items() if r.view == view},
+            states={
+                Walk(plain(w.route), w.segment): state
+                for w, state in self.states.items()
+                if w.route.view == view
+            },
+            predictions={
+                Walk(plain(w.route), w.segment): values
+                for w, values in self.predictions.items()
+                if w.route.view == view
+            },
+            inputs=inputs,
+        )
+
+
+_Place = tuple[int, str | None]
+"""(segment, view): rows, and how their latents are seen."""
+_Node = tuple[_Place, tuple[str, ...], tuple[str, ...], int | None]
+"""A point of a walk: (place, sources, domains passed, how many lie behind a gradient stop)."""
 
 
 class RoutePlan:
@@ -116,7 +147,7 @@ class RoutePlan:
         again: list[dict[_Node, None]] = []
         for walk in self.walks:
             route = walk.route
-            starts[(walk.segment, route.sources, (), None)] = None
+            starts[((walk.segment, route.view), route.sources, (), None)] = None
             path = route.via + ((route.target,) if route.target is not None else ())
             for depth in range(len(path)):
                 if depth == len(levels):
@@ -132,9 +163,21 @@ class RoutePlan:
         self.levels = [tuple(level) for level in levels]
         self.encoded_again = [tuple(nodes) for nodes in again]
         self.sources = tuple(dict.fromkeys(name for _, sources, _, _ in starts for name in sources))
+        self.seen = {
+            name: tuple(
+                dict.fromkeys(
+                    place for place, sources, _, _ in starts if name in sources and place[1]
+                )
+            )
+            for name in self.sources
+        }
 
     def walk(
-        self, workspace: GlobalWorkspace, batch: Batch, chance: Sequence[object] | None = None
+        self,
+        workspace: GlobalWorkspace,
+        batch: Batch,
+        chance: Sequence[object] | None = None,
+        views: Mapping[_Place, Mapping[str, Tensor]] | None = None,
     ) -> Walked:
         """Walk all routes for one batch.
 
@@ -142,24 +185,29 @@ class RoutePlan:
             workspace: Whose networks are used.
             batch: Standard latents with this plan's layout.
             chance: Keys of the randomness of selection, (seed, step) say; None: expected weights.
+            views: (segment, view) -> domain -> the latents (B, A) that this view shows.
         """
-        inputs = _per_segment(self.segments, batch.latents)
-        codes: dict[tuple[int, str], Tensor] = {}
+        inputs = latents_per_segment(self.segments, batch.latents)
+        codes: dict[tuple[_Place, str], Tensor] = {}
         for name in self.sources:
-            held = [i for i, segment in enumerate(self.segments) if name in segment.group]
-            whole = workspace.encoder(name)(batch.latents[name])
-            for index, piece in zip(
-                held, whole.split([self.segments[i].size for i in held]), strict=True
+            held: list[_Place] = [
+                (i, None) for i, segment in enumerate(self.segments) if name in segment.group
+            ]
+            held += self.seen[name]
+            given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
+            whole = workspace.encoder(name)(torch.cat(given) if len(given) > 1 else given[0])
+            for place, piece in zip(
+                held, whole.split([self.segments[i].size for i, _ in held]), strict=True
             ):
-                codes[index, name] = piece
+                codes[place, name] = piece
         states: dict[_Node, State] = {}
         for node in self.starts:
-            index, sources, _, _ = node
+            place, sources, _, _ = node
             generator = None
             if chance is not None and len(sources) > 1:
-                generator = derived_generator(*chance, "selection", index, *sources)
+                generator = derived_generator(*chance, "selection", place[0], *sources)
             states[node] = workspace.fusion.fuse(
-                {name: codes[index, name] for name in sources}, generator=generator
+                {name: codes[place, name] for name in sources}, generator=generator
             )
 
         predictions: dict[_Node, Tensor] = {}
@@ -205,8 +253,8 @@ class RoutePlan:
         for name, nodes in _by_domain(wanted).items():
             pieces = []
             for node in nodes:
-                index, sources, path, stop = node
-                prediction = predictions[index, sources, path, _shallower(stop, len(path) - 1)]
+                place, sources, path, stop = node
+                prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
                 latents = workspace.spec(name).activate(prediction)
                 pieces.append(latents.detach() if stop == len(path) else latents)
             whole = workspace.encoder(name)(torch.cat(pieces))
@@ -218,13 +266,15 @@ class RoutePlan:
 
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:
     """The node of a walk whose last decoded domain is `path[-1]`."""
-    stop = walk.route.detach_after
-    return walk.segment, walk.route.sources, path, _shallower(stop, len(path) - 1)
+    route = walk.route
+    place = (walk.segment, route.view)
+    return place, route.sources, path, _shallower(route.detach_after, len(path) - 1)
 
 
 def _end_state(walk: Walk) -> _Node:
     """The state that a walk without a target ends in."""
-    return walk.segment, walk.route.sources, walk.route.via, walk.route.detach_after
+    route = walk.route
+    return (walk.segment, route.view), route.sources, route.via, route.detach_after
 
 
 def _shallower(stop: int | None, passed: int) -> int | None:
@@ -234,8 +284,8 @@ def _shallower(stop: int | None, passed: int) -> int | None:
 
 def _parent(node: _Node) -> _Node:
     """The state that a decoded node starts from."""
-    index, sources, path, stop = node
-    return index, sources, path[:-1], stop
+    place, sources, path, stop = node
+    return place, sources, path[:-1], stop
 
 
 def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:
@@ -245,9 +295,10 @@ def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:
     return found
 
 
-def _per_segment(
+def latents_per_segment(
     segments: Sequence[Segment], latents: Mapping[str, Tensor]
 ) -> dict[tuple[int, str], Tensor]:
+    """Domain -> rows of all segments, as a batch holds them; (segment, domain) -> its rows."""
     pieces = {}
     for name, values in latents.items():
         held = [i for i, segment in enumerate(segments) if name in segment.group]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import torch
@@ -44,6 +44,8 @@ class Objective(nn.Module, ABC):
 
     name: str
     """The family's name in logs; set by each class."""
+    view: str | None = None
+    """Name of the augmentation through which this family sees its rows; None: as they are."""
     has_directions = True
     """Whether its routes go from one domain to another, so that a direction can be excluded."""
 
@@ -67,6 +69,11 @@ class Objective(nn.Module, ABC):
             single value (1,) for a term over the whole batch. The family is the mean over keys of
             the mean over rows. Empty: the family is absent.
         """
+
+    def seen_through(self, view: str | None) -> Self:
+        """Let this family see its rows through the named augmentation; returns the family."""
+        self.view = view
+        return self
 
     def check_domains(self, names: Sequence[str]) -> None:
         """Raise a `ConfigError` if `exclude` names a domain that is not there."""

@@ -14,11 +14,17 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from globalworkspace.augmentation import Augmentation, apply_checked
 from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.errors import ConfigError
+from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Context, Objective
-from globalworkspace.routes import RoutePlan
+from globalworkspace.randomness import derived_generator
+from globalworkspace.routes import RoutePlan, Walked, latents_per_segment
 from globalworkspace.workspace import GlobalWorkspace
+
+Views = Mapping[tuple[int, str | None], Mapping[str, Tensor]]
+"""(segment, view) -> domain -> the latents (B, A) that the view shows."""
 
 
 @attrs.frozen(eq=False)
@@ -41,9 +47,10 @@ class LossOrchestrator(nn.Module):
         objectives: The loss families; two of one name are told apart by a number.
         seed: Of the selection's chance in fused routes.
         part_weights: Domain -> part -> weight of each component in row losses.
+        augmentations: Name -> augmentation, for objectives that are `seen_through` that name.
 
     Raises:
-        ConfigError: If there is no objective, or one names an unknown domain.
+        ConfigError: If there is no objective, or one names an unknown domain or view.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class LossOrchestrator(nn.Module):
         *,
         seed: int = 0,
         part_weights: Mapping[str, Mapping[str, float]] | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
     ) -> None:
         super().__init__()
         if not objectives:
@@ -62,9 +70,15 @@ class LossOrchestrator(nn.Module):
         )  # not a sub-module: its parameters are saved with the workspace
         self.objectives = nn.ModuleList(objectives)
         self.seed, self.part_weights = seed, dict(part_weights or {})
+        self.augmentations = dict(augmentations or {})
         self.names = _unique_names(objectives)
         for objective in objectives:
             objective.check_domains(tuple(workspace.domains))
+            if objective.view is not None and objective.view not in self.augmentations:
+                raise ConfigError(
+                    f'{objective.name}: the view "{objective.view}" is no augmentation of this '
+                    f"training; it has {', '.join(self.augmentations) or 'none'}."
+                )
         for name, weights in self.part_weights.items():
             known = workspace.spec(name).slices() if name in workspace.domains else {}
             unknown = [part for part in weights if part not in known]
@@ -89,14 +103,15 @@ class LossOrchestrator(nn.Module):
         plan = self.plan(batch.segments)
         workspace = cast(GlobalWorkspace, self.workspace)
         chance = (self.seed, step if draw is None else draw) if workspace.training else None
-        walked = plan.walk(workspace, batch, chance)
         specs = {name: workspace.spec(name) for name in workspace.domains}
+        views = self._views(batch, specs, (self.seed, step if draw is None else draw))
+        walked = plan.walk(workspace, batch, chance, views)
         context = Context(specs=specs, step=step, seed=self.seed, part_weights=self.part_weights)
         total: Tensor | None = None
         families, terms = {}, {}
         for name, objective in zip(self.names, self.objectives, strict=True):
             assert isinstance(objective, Objective)
-            values = objective.loss(walked, context)
+            values = objective.loss(self._seen(walked, objective.view, views), context)
             if not values:
                 continue
             means = {key: rows.mean() for key, rows in values.items()}
@@ -119,11 +134,44 @@ class LossOrchestrator(nn.Module):
         """The routes of all objectives for a batch layout, merged; made once per layout."""
         if segments not in self._plans:
             routes = [
-                [r for o in self.objectives for r in cast(Objective, o).routes(segment)]
+                [
+                    r if o.view is None else attrs.evolve(r, view=o.view)
+                    for o in cast(list[Objective], self.objectives)
+                    for r in o.routes(segment)
+                ]
                 for segment in segments
             ]
             self._plans[segments] = RoutePlan(segments, routes)
         return self._plans[segments]
+
+    def _views(
+        self, batch: Batch, specs: Mapping[str, LatentSpec], chance: tuple[int, int]
+    ) -> Views:
+        """What each view that an objective asks for shows of each segment."""
+        wanted = dict.fromkeys(o.view for o in cast(list[Objective], self.objectives) if o.view)
+        if not wanted:
+            return {}
+        inputs = latents_per_segment(batch.segments, batch.latents)
+        return {
+            (index, view): apply_checked(
+                view,
+                self.augmentations[view],
+                {name: inputs[index, name] for name in segment.group},
+                specs,
+                derived_generator(*chance, "view", view, index),
+            )
+            for view in wanted
+            for index, segment in enumerate(batch.segments)
+        }
+
+    def _seen(self, walked: Walked, view: str | None, views: Views) -> Walked:
+        """The walk as an objective of that view sees it."""
+        if not views:
+            return walked
+        inputs = dict(walked.inputs)
+        if view is not None and self.augmentations[view].targets == "view":
+            inputs = {(i, name): views[i, view][name] for i, name in inputs}
+        return walked.through(view, inputs)
 
 
 def _unique_names(objectives: Sequence[Objective]) -> list[str]:

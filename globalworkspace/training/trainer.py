@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from globalworkspace.augmentation import Augmentation
 from globalworkspace.data.latent_store import LatentStore, encode_table
 from globalworkspace.data.sampler import BatchSampler
 from globalworkspace.data.table import Table
@@ -31,6 +32,7 @@ from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.randomness import derived_seed
 from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
+from globalworkspace.training.callbacks import Callback, Training
 from globalworkspace.training.config import TrainerConfig as TrainerConfig
 from globalworkspace.training.metrics_log import bar_figures, metrics_log
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
@@ -50,6 +52,8 @@ class TrainingResult:
     best_error: float | None
     """Smallest validation translation error (mean over directions, 1 is about a constant guess)."""
     seconds: float
+    stopped: str | None = None
+    """Why a callback ended the run before its last step."""
 
 
 class Trainer:
@@ -59,6 +63,8 @@ class Trainer:
         config: Settings.
         objectives: Loss families; default: `default_objectives()`.
         part_weights: Domain -> part -> weight of each component in row losses.
+        augmentations: Name -> augmentation, for objectives that are `seen_through` that name.
+        callbacks: Listeners to the run's events.
 
     Example:
         >>> Trainer(TrainerConfig(steps=10), default_objectives()).config.steps
@@ -71,10 +77,14 @@ class Trainer:
         objectives: Sequence[Objective] | None = None,
         *,
         part_weights: Mapping[str, Mapping[str, float]] | None = None,
+        augmentations: Mapping[str, Augmentation] | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.config = config or TrainerConfig()
         self.objectives = list(objectives) if objectives is not None else default_objectives()
         self.part_weights = part_weights
+        self.augmentations = augmentations
+        self.callbacks = list(callbacks)
 
     def fit(
         self,
@@ -142,6 +152,7 @@ class Trainer:
             best_step=run.best_step,
             best_error=None if run.best_step is None else run.best_error,
             seconds=time.monotonic() - began,
+            stopped=run.told.stopped,
         )
 
 
@@ -172,8 +183,14 @@ class _Run:
             device=device,
         )
         self.orchestrator = LossOrchestrator(
-            workspace, trainer.objectives, seed=self.config.seed, part_weights=trainer.part_weights
+            workspace,
+            trainer.objectives,
+            seed=self.config.seed,
+            part_weights=trainer.part_weights,
+            augmentations=trainer.augmentations,
         ).to(device, workspace.dtype)
+        self.callbacks = trainer.callbacks
+        self.told = Training(workspace=workspace, steps=self.config.steps, folder=folder)
         self.parameters = [
             p for p in [*workspace.parameters(), *self.orchestrator.parameters()] if p.requires_grad
         ]
@@ -212,10 +229,12 @@ class _Run:
             ) as bar,
             metrics_log(self.folder, self.step) as write,
         ):
-            while self.step < config.steps:
+            self._tell("started")
+            while self.step < config.steps and self.told.stopped is None:
                 report = self._step()
                 self.step += 1
-                last = self.step == config.steps
+                self._tell("step_done")
+                last = self.step == config.steps or self.told.stopped is not None
                 entry: dict[str, Any] = {}
                 if self.step % config.log_every == 0 or last:
                     entry |= self._losses(report)
@@ -225,14 +244,27 @@ class _Run:
                     entry = {"step": self.step, **entry}
                     self.history.append(entry)
                     write(entry)
+                    if "validation" in entry and self.callbacks:
+                        with self._averaged():
+                            self._tell("evaluated")
                     bar.set_postfix(
                         bar_figures(entry, bar.format_dict.get("rate"), rows_per_step),
                         refresh=False,
                     )
                 bar.update()
+                last = last or self.told.stopped is not None
                 if self.folder is not None and (self.step % config.checkpoint_every == 0 or last):
                     self._save()
         self._finish()
+        self._tell("finished")
+
+    def _tell(self, event: str) -> None:
+        """Pass an event on to the callbacks."""
+        told = self.told
+        told.step, told.history, told.best_step = self.step, self.history, self.best_step
+        told.best_error = None if self.best_step is None else self.best_error
+        for callback in self.callbacks:
+            getattr(callback, event)(told)
 
     def _step(self) -> LossReport:
         config = self.config
@@ -330,6 +362,7 @@ class _Run:
             "best_error": None if self.best_step is None else self.best_error,
             "config": attrs.asdict(self.config),
             "history": self.history,
+            "stopped": self.told.stopped,
         }
         checkpoint.write_checkpoint(self.folder / "checkpoints", self.step, tensors, state)
 
@@ -385,6 +418,7 @@ class _Run:
             state["history"],
         )
         self.best_error = math.inf if state["best_error"] is None else state["best_error"]
+        self.told.stopped = state.get("stopped")
         log.info("resumed %s at step %d", found, self.step)
 
 

@@ -22,7 +22,15 @@ from tqdm.auto import tqdm
 
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Column
-from globalworkspace.domain import Decodes, DomainModule, Renders, Trainable, encode_checked, freeze
+from globalworkspace.domain import (
+    Decodes,
+    DomainModule,
+    Prepares,
+    Renders,
+    Trainable,
+    encode_checked,
+    freeze,
+)
 from globalworkspace.errors import ConfigError, DataError, DomainError
 from globalworkspace.latents import Standardizer
 from globalworkspace.randomness import derived_generator, derived_seed
@@ -104,7 +112,7 @@ def fit_domain(
             f"{type(module).__name__} has no unimodal_loss(); "
             "only a domain kind that has one can be fitted."
         )
-    if not any(p.numel() for p in module.parameters()):
+    if not any(p.numel() for p in module.trainable_parameters()):
         raise DomainError(f"{type(module).__name__} has no parameters to train.")
     run = _Fit(module, column, Path(folder), config or FitDomainConfig(), source)
     if resume:
@@ -139,8 +147,14 @@ class _Fit:
         from globalworkspace.training.trainer import pick_device
 
         self.device = pick_device(config.device)
-        module.to(self.device).requires_grad_(True)
-        self.parameters = list(module.parameters())
+        module.to(self.device).requires_grad_(False)
+        self.parameters = module.trainable_parameters()
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self.prepared = self.cells
+        if isinstance(module, Prepares) and (len(items) or not source):
+            with self._autocast():
+                self.prepared = module.prepare(self.cells, progress=config.progress)
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -204,6 +218,10 @@ class _Fit:
             "dead_dimensions": dead,
         }
 
+    def _autocast(self) -> torch.autocast:
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
     def _batch(self) -> Any:
         size = min(self.config.batch_size, len(self.items))
         if self.source is not None:
@@ -212,7 +230,8 @@ class _Fit:
         order = torch.randperm(
             len(self.items), generator=derived_generator(self.config.seed, "cells", epoch)
         )
-        return take_cells(self.cells, self.items[order[position * size : (position + 1) * size]])
+        rows = self.items[order[position * size : (position + 1) * size]]
+        return take_cells(self.prepared, rows)
 
     def _step(self) -> dict[str, Tensor]:
         config = self.config
@@ -221,10 +240,7 @@ class _Fit:
             group["lr"] = learning_rate(self.rate, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         generator = derived_generator(config.seed, "noise", self.step)
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"),
-        ):
+        with torch.random.fork_rng(devices=[]), self._autocast():
             torch.manual_seed(derived_seed(config.seed, "dropout", self.step))
             assert isinstance(self.module, Trainable)
             terms = self.module.unimodal_loss(self._batch(), self.step / config.steps, generator)
@@ -254,7 +270,7 @@ class _Fit:
         for chunk in self.held_out.split(256):
             assert isinstance(self.module, Trainable)
             terms = self.module.unimodal_loss(
-                take_cells(self.cells, chunk), 1.0, derived_generator(0, "validation", count)
+                take_cells(self.prepared, chunk), 1.0, derived_generator(0, "validation", count)
             )
             total += float(sum(values.double().sum() for values in terms.values()))
             count += len(chunk)
