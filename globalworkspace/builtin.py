@@ -110,6 +110,32 @@ def register_callbacks(register: Register) -> None:
 
 
 @hookimpl
+def register_evaluations(register: Register) -> None:
+    register(
+        "translation",
+        "globalworkspace.evaluation.base:translation",
+        summary="normalised error of every direction",
+    )
+    register(
+        "retrieval",
+        "globalworkspace.evaluation.base:retrieval",
+        summary="recall of every direction",
+    )
+
+
+@hookimpl
+def register_report_sections(register: Register) -> None:
+    register(
+        "figures", "globalworkspace.report:figures", summary="errors and recalls of every direction"
+    )
+    register(
+        "translations",
+        "globalworkspace.report:translations",
+        summary="held-out items beside their translations",
+    )
+
+
+@hookimpl
 def register_commands(register: Register) -> None:
     register(
         "train",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mimetypes
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,12 @@ class Rendering:
     data: bytes
     alt: str
     """The item in words, for those who cannot see or play it."""
+
+    @property
+    def ending(self) -> str:
+        """How the name of such a file ends: `".png"` or `".wav"`, say."""
+        subtype = self.media_type.partition("/")[2].partition(";")[0].removeprefix("x-")
+        return mimetypes.guess_extension(self.media_type) or f".{subtype or 'bin'}"
 
 
 @runtime_checkable

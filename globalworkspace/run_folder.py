@@ -2,7 +2,8 @@
 
 config.json        the resolved settings
 metrics.jsonl      losses and validation errors, a line per logged step
-evaluation.json    translation errors and retrieval on held-out rows
+evaluation.json    translation errors, retrieval and further evaluations on held-out rows
+report.html        figures and translations to look at
 checkpoints/       for resuming
 workspace/         what GlobalWorkspace.from_pretrained reads
 galleries/<name>/  the items that a domain without a decoder of its own answers with
@@ -69,7 +70,7 @@ def save_run(
         folder: The run folder.
         workspace: The trained workspace.
         raw: Rows whose cells become the galleries of domains that decode by example (strings and
-            file paths only).
+            file paths only), saved and given to those that have none.
         latents: The same rows, encoded.
     """
     home = Path(folder)
@@ -88,7 +89,10 @@ def save_run(
                 if str(cell) not in seen:
                     seen.add(str(cell))
                     kept.append(position)
-            save_gallery(home, name, [cells[i] for i in kept], codes[torch.tensor(kept)])
+            gallery, codes = [cells[i] for i in kept], codes[torch.tensor(kept)]
+            save_gallery(home, name, gallery, codes)
+            if module.gallery is None:
+                module.set_gallery(gallery, codes)
 
 
 def save_gallery(

@@ -6,8 +6,9 @@ from run_files import CONFIG, things, write_csv
 from script_domains import Numbers
 
 from globalworkspace import DomainModule, GlobalWorkspace, Table
+from globalworkspace.components import build_domains, load_table, match_rows
 from globalworkspace.errors import ConfigError, DataError, DomainError
-from globalworkspace.experiment import build_domains, load_table, match_rows, run_experiment
+from globalworkspace.experiment import run_experiment
 from globalworkspace.registry import Registration, get_registry
 
 

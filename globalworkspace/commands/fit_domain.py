@@ -29,7 +29,7 @@ class FitDomain:
 
         config = read_toml(args.config)
         check_keys(config, ("data", "domain", "training"), "The config")
-        from globalworkspace.experiment import build_domains, check_domains, load_table
+        from globalworkspace.components import build_domains, check_domains, load_table
         from globalworkspace.run_folder import clear_run, refuse_unfinished
         from globalworkspace.training.unimodal import FitDomainConfig, fit_domain
 

@@ -37,5 +37,7 @@ class Train:
             recall = figures["retrieval"][direction]
             print(f"{direction:<32}{error:>8.3f}{recall[1]:>8.3f}{recall[5]:>8.3f}")
         print("\nerror: normalised squared error of latents, 0 perfect, 1 a constant guess.")
-        print(f"Saved in {folder}.")
+        if figures["stopped"]:
+            print(f"Stopped before the last step: {figures['stopped']}.")
+        print(f"Saved in {folder}; look at {folder}/report.html.")
         return 0

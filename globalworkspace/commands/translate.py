@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,11 +73,10 @@ class Translate:
         elif shown.media_type.startswith("text/"):
             print(shown.data.decode())
         else:
-            ending = mimetypes.guess_extension(shown.media_type) or ".bin"
             file = (
                 Path(args.out)
                 if args.out
-                else Path(args.run) / "translations" / f"{args.to}{ending}"
+                else Path(args.run) / "translations" / f"{args.to}{shown.ending}"
             )
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(shown.data)

@@ -26,6 +26,7 @@ from globalworkspace.domain import (
     Decodes,
     DomainModule,
     Prepares,
+    Rendering,
     Renders,
     Trainable,
     encode_checked,
@@ -89,7 +90,8 @@ def fit_domain(
 ) -> dict[str, Any]:
     """Train `module` in place and save it to `folder`/domain.
 
-    Beside it come metrics.jsonl and reconstructions.html.
+    Beside it come metrics.jsonl, reconstructions.html and, for items that are no text, files in
+    reconstructions/.
 
     Args:
         module: A domain module that is `Trainable`.
@@ -347,6 +349,14 @@ class _Fit:
         alive = Standardizer.fit(self.module.latent, torch.cat(latents).cpu(), "fitted").alive
         return [int(i) for i in (~alive).nonzero().flatten()]
 
+    def _write_media(self, stem: str, rendering: Rendering) -> None:
+        """Write what a page shows small or plays, but no text, as a file of its own."""
+        if rendering.media_type.startswith("text/"):
+            return
+        folder = self.folder / "reconstructions"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{stem}{rendering.ending}").write_bytes(rendering.data)
+
     @torch.no_grad()
     def _sheet(self) -> None:
         """Held-out items beside their reconstructions, where the module can show them."""
@@ -360,6 +370,9 @@ class _Fit:
         raw = take_cells(self.cells, items)
         decoded = self.module.decode(encode_checked("fitted", self.module, raw))
         rows = list(zip(self.module.render(raw), self.module.render(decoded), strict=True))
+        for number, pair in enumerate(rows, start=1):
+            for what, rendering in zip(("item", "reconstruction"), pair, strict=True):
+                self._write_media(f"{number:02d}-{what}", rendering)
         write_sheet(
             self.folder / "reconstructions.html",
             "Reconstructions",

@@ -6,7 +6,7 @@ import pytest
 import torch
 from script_domains import Fittable, Numbers
 
-from globalworkspace import Table, load_domain
+from globalworkspace import Rendering, Table, load_domain
 from globalworkspace.errors import ConfigError, DataError, DomainError
 from globalworkspace.training import unimodal
 from globalworkspace.training.unimodal import FitDomainConfig, fit_domain
@@ -45,6 +45,52 @@ def test_the_sheet_shows_held_out_items_beside_their_reconstructions(tmp_path):
     page = (tmp_path / "reconstructions.html").read_text()
     assert page.count("<tr>") == 1 + 3 and "reconstruction" in page
     assert not list(tmp_path.glob("*.writing"))
+
+
+def test_sounds_and_pictures_become_files_beside_the_sheet(tmp_path):
+    class Sounding(Fittable):
+        def render(self, raw):
+            return [
+                Rendering(media_type="audio/wav", data=str(c).encode(), alt="a sound") for c in raw
+            ]
+
+    fit_domain(Sounding(), column(), tmp_path, config(sheet_items=2))
+    names = sorted(file.name for file in (tmp_path / "reconstructions").iterdir())
+    kinds = ("item", "reconstruction")
+    assert names == [f"{n:02d}-{what}.wav" for n in (1, 2) for what in kinds]
+    assert (tmp_path / "reconstructions.html").read_text().count("<audio controls") == 4
+
+
+def test_cells_are_prepared_once_and_training_takes_what_came_of_them(tmp_path):
+    class Preparing(Fittable):
+        prepared = 0
+
+        def prepare(self, raw, *, progress=False):
+            self.prepared += 1
+            return torch.tensor([list(cell.values()) for cell in raw])
+
+        def unimodal_loss(self, raw, progress, generator):
+            assert isinstance(raw, torch.Tensor)
+            cells = [{"x": x, "y": y} for x, y in raw.tolist()]
+            return super().unimodal_loss(cells, progress, generator)
+
+    module, plain = Preparing(), Fittable()
+    fit_domain(module, column(), tmp_path / "prepared", config())
+    assert module.prepared == 1
+    fit_domain(plain, column(), tmp_path / "plain", config())
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, module.state_dict()[name])
+
+
+def test_parameters_that_a_module_leaves_out_stay_frozen(tmp_path):
+    class Half(Fittable):
+        def trainable_parameters(self):
+            return list(self.outside.parameters())
+
+    module, before = Half(), Half()
+    fit_domain(module, column(), tmp_path, config())
+    assert torch.equal(module.inside.weight, before.inside.weight)
+    assert not torch.equal(module.outside.weight, before.outside.weight)
 
 
 def test_no_sheet_is_written_where_none_is_wanted(tmp_path):
