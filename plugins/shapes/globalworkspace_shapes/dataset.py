@@ -1,4 +1,4 @@
-"""The Simple Shapes data set, made on the spot: pictures, captions, attributes of one shape each.
+"""The Simple Shapes data set, made on the spot: picture, caption, attributes, sound of one shape.
 
 Nothing is downloaded or stored. Each split has a random stream of its own, derived from seed and
 split name, so that splits share no item and each is the same on every machine.
@@ -23,6 +23,9 @@ SPLITS = {"train": 10_000, "validation": 1_000, "test": 1_000}
 """Split -> its number of items where none is given."""
 
 DOMAINS = ("picture", "caption", "attributes")
+"""The columns that are made where none are named."""
+
+ALL_DOMAINS = (*DOMAINS, "sound")
 
 
 def load(
@@ -40,8 +43,9 @@ def load(
         seed: Of the whole data set; splits of one seed belong together.
         picture_size: Pixels per side.
         domains: Which columns to make, in this order: `"picture"` (uint8 tensor (N, 3, size,
-            size)), `"caption"` (strings) and `"attributes"` (mapping of tensors, as
-            `attribute_columns` describes).
+            size)), `"caption"` (strings), `"attributes"` (mapping of tensors, as
+            `attribute_columns` describes) and, where asked for, `"sound"` (float32 tensor (N, 2,
+            4000) at 8 kHz, as `globalworkspace_shapes.sound` describes; 32 kB an item).
 
     Returns:
         The table.
@@ -57,11 +61,11 @@ def load(
     from globalworkspace import Table
 
     names = (domains,) if isinstance(domains, str) else tuple(domains)
-    unknown = [name for name in names if name not in DOMAINS]
+    unknown = [name for name in names if name not in ALL_DOMAINS]
     if unknown or not names:
         given = f'the domain "{unknown[0]}"' if unknown else "no domain"
         raise ConfigError(
-            f"The shapes data set was asked for {given}; it has {', '.join(DOMAINS)}."
+            f"The shapes data set was asked for {given}; it has {', '.join(ALL_DOMAINS)}."
         )
     if not isinstance(picture_size, int) or picture_size < 1:
         raise ConfigError(
@@ -78,6 +82,10 @@ def load(
             from globalworkspace_shapes.captions import write_captions
 
             columns[name] = write_captions(attributes, derived_seed(seed, split, "captions"))
+        elif name == "sound":
+            from globalworkspace_shapes.sound import sonify
+
+            columns[name] = sonify(attributes, derived_seed(seed, "sounds"))
         else:
             columns[name] = attributes.columns()
     return Table.from_columns(columns)

@@ -13,6 +13,7 @@ from globalworkspace_shapes import attribute_columns, load, load_attributes, plu
 from globalworkspace_shapes.captions import read_caption
 from globalworkspace_shapes.dataset import derived_seed
 from globalworkspace_shapes.render import render
+from globalworkspace_shapes.sound import sonify
 
 from globalworkspace.errors import ConfigError
 from globalworkspace.registry import PluginRecord, Registry
@@ -63,6 +64,14 @@ def test_domains_and_picture_size_can_be_chosen() -> None:
     )
 
 
+def test_sounds_are_made_where_asked_for_and_show_the_same_shapes() -> None:
+    table = load("validation", num_items=5, seed=3, domains=["sound", "attributes"])
+    assert table.domains == ("sound", "attributes") and "sound" not in load(num_items=1).domains
+    shapes = load_attributes("validation", num_items=5, seed=3)
+    expected = sonify(shapes, derived_seed(3, "sounds"))
+    assert torch.equal(table["sound"].take([4, 0]), expected[[4, 0]])
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -70,7 +79,7 @@ def test_domains_and_picture_size_can_be_chosen() -> None:
         ({"num_items": 0}, "num_items is 0"),
         ({"num_items": 2.5}, "num_items is 2.5"),
         ({"picture_size": 0}, "picture_size is 0"),
-        ({"domains": ["sound"]}, 'the domain "sound"; it has picture, caption, attributes'),
+        ({"domains": ["smell"]}, 'the domain "smell"; it has picture, caption, attributes, sound'),
         ({"domains": []}, "no domain"),
     ],
 )

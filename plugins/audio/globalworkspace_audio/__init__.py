@@ -1,0 +1,1 @@
+"""Sound domains for globalworkspace: the kinds `spectrogram-vae` and `whisper`."""
