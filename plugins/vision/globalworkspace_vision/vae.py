@@ -120,10 +120,12 @@ class ConvVAE(nn.Module):
 
         Args:
             pictures: (B, channels, size, size) in [0, 1].
-            generator: Source of the posterior noise, on the pictures' device.
+            generator: Source of the posterior noise, on whichever device.
         """
         mean, logvar = self.encode(pictures)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+        home = mean.device if generator is None else generator.device
+        noise = torch.randn(mean.shape, generator=generator, device=home, dtype=mean.dtype)
+        noise = noise.to(mean.device)
         return self.decode(mean + noise * (0.5 * logvar).exp()), mean, logvar
 
 

@@ -1,0 +1,45 @@
+"""The conformance kit: does a domain module, an objective or an evaluation keep its contract?
+
+In a test suite, subclass a class and give it what to judge::
+
+    class TestThermometer(DomainConformance):
+        @pytest.fixture
+        def module(self):
+            return Thermometer()
+
+        @pytest.fixture
+        def batch(self):
+            return [20.5, 21.0, 3.0]
+
+Without pytest, `check_domain(module, batch)` runs the same checks and raises with all that failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from globalworkspace.testing.checks import ConformanceError as ConformanceError
+    from globalworkspace.testing.checks import Failure as Failure
+    from globalworkspace.testing.classes import DomainConformance as DomainConformance
+    from globalworkspace.testing.domain import check_domain as check_domain
+
+_HOME = {
+    "ConformanceError": "checks",
+    "DomainConformance": "classes",
+    "Failure": "checks",
+    "check_domain": "domain",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'globalworkspace.testing' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"globalworkspace.testing.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

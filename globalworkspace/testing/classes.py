@@ -1,0 +1,57 @@
+"""The checks as pytest classes: one test method per check, made from the same lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from globalworkspace.domain import DomainModule
+from globalworkspace.testing.checks import Check, NotJudged, watched_randomness
+from globalworkspace.testing.domain import DOMAIN_CHECKS
+from globalworkspace.testing.subject import DomainSubject
+
+
+def _with_tests(checks: Sequence[Check]) -> Callable[[type], type]:
+    def give(cls: type) -> type:
+        for check in checks:
+            setattr(cls, f"test_{check.__name__}", _test(check))
+        return cls
+
+    return give
+
+
+def _test(check: Check) -> Callable[[Any, Any], None]:
+    def test(self: Any, subject: Any) -> None:
+        try:
+            with watched_randomness():
+                check(subject)
+        except NotJudged as reason:
+            pytest.skip(str(reason))
+
+    test.__name__, test.__doc__ = f"test_{check.__name__}", check.__doc__
+    return test
+
+
+@_with_tests(DOMAIN_CHECKS)
+class DomainConformance:
+    """Subclass it as `TestSomething` with the fixtures `module` and `batch`.
+
+    `module` is a domain module and may be of any scope: each check works on a copy. `batch` is a
+    raw batch of two or more different cells. `other_batch` may be given, too. A test whose promise
+    the module does not make is skipped with the reason.
+    """
+
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def other_batch(self) -> Any:
+        """Further cells; None: those of `batch` in reverse order."""
+        return None
+
+    @pytest.fixture
+    def subject(self, module: DomainModule, batch: Any, other_batch: Any) -> DomainSubject:
+        """What the checks get."""
+        return DomainSubject(module, batch, other_batch, self.plugin)
