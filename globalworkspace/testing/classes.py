@@ -38,9 +38,10 @@ def _test(check: Check) -> Callable[[Any, Any], None]:
 class DomainConformance:
     """Subclass it as `TestSomething` with the fixtures `module` and `batch`.
 
-    `module` is a domain module and may be of any scope: each check works on a copy. `batch` is a
-    raw batch of two or more different cells. `other_batch` may be given, too. A test whose promise
-    the module does not make is skipped with the reason.
+    `module` is a domain module; each check works on a copy, so that it may be made once for all
+    (`@pytest.fixture(scope="class")` over `@classmethod`). `batch` is a raw batch of two or more
+    different cells; `other_batch` may hold some more. A test of a promise that the module does not
+    make is skipped with the reason.
     """
 
     plugin: ClassVar[str | None] = None
