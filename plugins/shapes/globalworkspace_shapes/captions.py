@@ -26,7 +26,8 @@ CHUNK = 16_384
 
 GRID, ANCHORS = 0, 1
 _CELLS = (len(grammar.GRID_COLUMNS), len(grammar.ANCHORS))
-_LOW, _SPAN = POSITION_RANGE[0] - 0.5, POSITION_RANGE[1] - POSITION_RANGE[0] + 1
+PLACE_LOW, PLACE_SPAN = POSITION_RANGE[0] - 0.5, POSITION_RANGE[1] - POSITION_RANGE[0] + 1
+"""Where the first cell of every grid of places begins, and how far the cells reach, in pixels."""
 _COLOR_NAMES = tuple(grammar.COLORS)
 
 
@@ -208,9 +209,9 @@ def read_caption(text: str) -> CaptionFacts:
         size_range=(float(edges[size_bin]), float(edges[size_bin + 1] - 1)),
         color_name=name,
         rgb=(red, green, blue),
-        x=_LOW + (column + 0.5) * _SPAN / cells,
-        y=_LOW + (row + 0.5) * _SPAN / cells,
-        place_tolerance=_SPAN / cells / 2,
+        x=PLACE_LOW + (column + 0.5) * PLACE_SPAN / cells,
+        y=PLACE_LOW + (row + 0.5) * PLACE_SPAN / cells,
+        place_tolerance=PLACE_SPAN / cells / 2,
         rotation=rotation,
         rotation_tolerance=tolerance,
     )
@@ -237,7 +238,7 @@ def nearest_colors(color: Tensor) -> Tensor:
 
 
 def _cell(position: Tensor, cells: Tensor) -> Tensor:
-    place = ((position.double() - _LOW) * cells / _SPAN).floor().long()
+    place = ((position.double() - PLACE_LOW) * cells / PLACE_SPAN).floor().long()
     return torch.minimum(place.clamp(min=0), cells - 1)
 
 

@@ -18,6 +18,26 @@ def register_datasets(register) -> None:  # type: ignore[no-untyped-def]
 
 
 @hookimpl
+def register_evaluations(register) -> None:  # type: ignore[no-untyped-def]
+    """Announce the evaluation kind `caption-words`."""
+    register(
+        "caption-words",
+        "globalworkspace_shapes.words:caption_words",
+        summary="how right the words of written captions are",
+    )
+
+
+@hookimpl
+def register_report_sections(register) -> None:  # type: ignore[no-untyped-def]
+    """Announce the report section `caption-words`."""
+    register(
+        "caption-words",
+        "globalworkspace_shapes.words:words_section",
+        summary="the figures of caption-words",
+    )
+
+
+@hookimpl
 def register_commands(register) -> None:  # type: ignore[no-untyped-def]
     """Announce the command `demo`."""
     register(
