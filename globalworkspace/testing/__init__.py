@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from globalworkspace.testing.checks import ConformanceError as ConformanceError
     from globalworkspace.testing.checks import Failure as Failure
     from globalworkspace.testing.classes import DomainConformance as DomainConformance
+    from globalworkspace.testing.classes import EvaluationConformance as EvaluationConformance
+    from globalworkspace.testing.classes import ObjectiveConformance as ObjectiveConformance
     from globalworkspace.testing.domain import check_domain as check_domain
+    from globalworkspace.testing.evaluation import check_evaluation as check_evaluation
+    from globalworkspace.testing.objective import check_objective as check_objective
 
 _HOME = {
     "ConformanceError": "checks",
     "DomainConformance": "classes",
+    "EvaluationConformance": "classes",
     "Failure": "checks",
+    "ObjectiveConformance": "classes",
     "check_domain": "domain",
+    "check_evaluation": "evaluation",
+    "check_objective": "objective",
 }
 
 __all__ = list(_HOME)

@@ -75,8 +75,7 @@ def run_checks(checks: Sequence[Check], subject: Any, what: str) -> dict[str, st
     for check in checks:
         name = check.__name__
         try:
-            with watched_randomness():
-                check(subject)
+            run_check(check, subject)
             results[name] = "passed"
         except NotJudged as reason:
             results[name] = f"not judged: {reason}"
@@ -96,6 +95,16 @@ def run_checks(checks: Sequence[Check], subject: Any, what: str) -> dict[str, st
     if failures:
         raise ConformanceError(what, failures, len(checks))
     return results
+
+
+def run_check(check: Check, subject: Any) -> None:
+    """Run one check; global generators and gradient mode are then as they were."""
+    enabled = torch.is_grad_enabled()
+    try:
+        with watched_randomness():
+            check(subject)
+    finally:
+        torch.set_grad_enabled(enabled)
 
 
 # ---- what several checks need

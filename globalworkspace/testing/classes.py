@@ -8,9 +8,15 @@ from typing import Any, ClassVar
 import pytest
 
 from globalworkspace.domain import DomainModule
-from globalworkspace.testing.checks import Check, NotJudged, watched_randomness
+from globalworkspace.evaluation.base import Evaluation
+from globalworkspace.objectives.base import Objective
+from globalworkspace.testing.checks import Check, NotJudged, run_check
 from globalworkspace.testing.domain import DOMAIN_CHECKS
+from globalworkspace.testing.evaluation import EVALUATION_CHECKS, EvaluationSubject
+from globalworkspace.testing.objective import OBJECTIVE_CHECKS
+from globalworkspace.testing.objective_subject import ObjectiveSubject
 from globalworkspace.testing.subject import DomainSubject
+from globalworkspace.testing.toys import TOY_DOMAINS
 
 
 def _with_tests(checks: Sequence[Check]) -> Callable[[type], type]:
@@ -25,8 +31,7 @@ def _with_tests(checks: Sequence[Check]) -> Callable[[type], type]:
 def _test(check: Check) -> Callable[[Any, Any], None]:
     def test(self: Any, subject: Any) -> None:
         try:
-            with watched_randomness():
-                check(subject)
+            run_check(check, subject)
         except NotJudged as reason:
             pytest.skip(str(reason))
 
@@ -56,3 +61,39 @@ class DomainConformance:
     def subject(self, module: DomainModule, batch: Any, other_batch: Any) -> DomainSubject:
         """What the checks get."""
         return DomainSubject(module, batch, other_batch, self.plugin)
+
+
+@_with_tests(OBJECTIVE_CHECKS)
+class ObjectiveConformance:
+    """Subclass it as `TestSomething` with the fixture `objective`.
+
+    The objective is tried in a small workspace of the kit's own; `domains` says how its domains are
+    called, if the objective minds.
+    """
+
+    domains: ClassVar[Sequence[str]] = TOY_DOMAINS
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def subject(self, objective: Objective) -> ObjectiveSubject:
+        """What the checks get."""
+        return ObjectiveSubject(objective, tuple(self.domains), self.plugin)
+
+
+@_with_tests(EVALUATION_CHECKS)
+class EvaluationConformance:
+    """Subclass it as `TestSomething` with the fixture `evaluation`.
+
+    That is a callable `(workspace, held_out) -> dict`; it is tried in a small untrained workspace
+    of the kit's own, whose domains are called as `domains` says.
+    """
+
+    domains: ClassVar[Sequence[str]] = TOY_DOMAINS
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def subject(self, evaluation: Evaluation) -> EvaluationSubject:
+        """What the checks get."""
+        return EvaluationSubject(evaluation, tuple(self.domains), self.plugin)

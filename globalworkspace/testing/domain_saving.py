@@ -135,7 +135,7 @@ def the_fingerprint_follows_the_weights(subject: DomainSubject) -> None:
     wanted, before = subject.latents(module, cells), module.fingerprint()
     weights = [
         (name, value)
-        for name, value in [*module.named_parameters(), *module.named_buffers()]
+        for name, value in module.state_dict().items()
         if value.is_floating_point() and value.numel()
     ]
     if not weights:
