@@ -35,6 +35,7 @@ def check_domain(
             and what to do.
 
     Example:
+        >>> import torch
         >>> from globalworkspace import DomainModule, LatentSpec
         >>> class Thermometer(DomainModule):
         ...     latent = LatentSpec.continuous(1)

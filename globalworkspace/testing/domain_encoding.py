@@ -117,7 +117,7 @@ def each_row_depends_on_its_own_cell_only(subject: DomainSubject) -> None:
 
 
 def encoding_twice_gives_the_same(subject: DomainSubject) -> None:
-    """In eval mode the same batch gives the same bits, whatever the global generators hold."""
+    """In eval mode the same batch gives the same bits."""
     module = subject.module()
     with global_seed(1):
         first = subject.latents(module, subject.cells())
@@ -213,7 +213,7 @@ def different_cells_get_different_latents(subject: DomainSubject) -> None:
 
 
 def padding_of_a_sequence_is_zero(subject: DomainSubject) -> None:
-    """Positions whose mask is 0 hold 0, and masks are 0 or 1."""
+    """Positions of a sequence whose mask is 0 hold 0."""
     sequences = [part for part in subject.spec.parts if part.kind == "sequence"]
     if not sequences:
         raise NotJudged("no part of the latent is a sequence")
