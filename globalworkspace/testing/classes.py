@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 import pytest
 
 from globalworkspace.domain import DomainModule
-from globalworkspace.evaluation.base import Evaluation
+from globalworkspace.evaluation.base import Evaluation, HeldOut
 from globalworkspace.objectives.base import Objective
 from globalworkspace.testing.checks import Check, NotJudged, run_check
 from globalworkspace.testing.domain import DOMAIN_CHECKS
-from globalworkspace.testing.evaluation import EVALUATION_CHECKS, EvaluationSubject
+from globalworkspace.testing.evaluation import EVALUATION_CHECKS, EvaluationSubject, given
 from globalworkspace.testing.objective import OBJECTIVE_CHECKS
 from globalworkspace.testing.objective_subject import ObjectiveSubject
 from globalworkspace.testing.subject import DomainSubject
 from globalworkspace.testing.toys import TOY_DOMAINS
+from globalworkspace.workspace import GlobalWorkspace
 
 
 def _with_tests(checks: Sequence[Check]) -> Callable[[type], type]:
@@ -67,8 +68,8 @@ class DomainConformance:
 class ObjectiveConformance:
     """Subclass it as `TestSomething` with the fixture `objective`.
 
-    The objective is tried in a small workspace of the kit's own; `domains` says how its domains are
-    called, if the objective minds.
+    The objective is tried in a small workspace of the kit's own whose domains are called as
+    `domains` says, or in that of a fixture `workspace`.
     """
 
     domains: ClassVar[Sequence[str]] = TOY_DOMAINS
@@ -76,9 +77,15 @@ class ObjectiveConformance:
     """Dotted name of the plugin module; found by itself where the plugin is installed."""
 
     @pytest.fixture
-    def subject(self, objective: Objective) -> ObjectiveSubject:
+    def workspace(self) -> GlobalWorkspace | None:
+        """A workspace for an objective that knows its domains; None: the kit's own."""
+        return None
+
+    @pytest.fixture
+    def subject(self, objective: Objective, workspace: GlobalWorkspace | None) -> ObjectiveSubject:
         """What the checks get."""
-        return ObjectiveSubject(objective, tuple(self.domains), self.plugin)
+        names = tuple(self.domains if workspace is None else workspace.domains)
+        return ObjectiveSubject(objective, names, self.plugin, workspace)
 
 
 @_with_tests(EVALUATION_CHECKS)
@@ -86,7 +93,8 @@ class EvaluationConformance:
     """Subclass it as `TestSomething` with the fixture `evaluation`.
 
     That is a callable `(workspace, held_out) -> dict`; it is tried in a small untrained workspace
-    of the kit's own, whose domains are called as `domains` says.
+    of the kit's own whose domains are called as `domains` says, or with those of the fixtures
+    `workspace` and `held_out`.
     """
 
     domains: ClassVar[Sequence[str]] = TOY_DOMAINS
@@ -94,6 +102,19 @@ class EvaluationConformance:
     """Dotted name of the plugin module; found by itself where the plugin is installed."""
 
     @pytest.fixture
-    def subject(self, evaluation: Evaluation) -> EvaluationSubject:
+    def workspace(self) -> GlobalWorkspace | None:
+        """A workspace for an evaluation that knows its domains; None: the kit's own."""
+        return None
+
+    @pytest.fixture
+    def held_out(self) -> HeldOut | None:
+        """With it: the rows to judge by."""
+        return None
+
+    @pytest.fixture
+    def subject(
+        self, evaluation: Evaluation, workspace: GlobalWorkspace | None, held_out: HeldOut | None
+    ) -> EvaluationSubject:
         """What the checks get."""
-        return EvaluationSubject(evaluation, tuple(self.domains), self.plugin)
+        pair = given(workspace, held_out)
+        return EvaluationSubject(evaluation, tuple(self.domains), self.plugin, pair)

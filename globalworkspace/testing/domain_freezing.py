@@ -136,17 +136,28 @@ def everything_follows_the_module_to_another_device(subject: DomainSubject) -> N
             "register constants with register_buffer(), make new tensors with device= of a weight, "
             "move the cells with .to(), and draw with the generator on its own device.",
         ) from mix
-    accelerator = torch.accelerator.current_accelerator()
-    if accelerator is not None and torch.accelerator.is_available():
-        module = subject.module()
-        wanted = subject.latents(module, subject.cells())
-        found = subject.latents(module.to(accelerator), subject.cells()).cpu()
-        if (wanted - found).abs().max() > 1e-2 * wanted.abs().max():
-            raise CheckFailed(
-                f"On {accelerator} the latents are others: {apart(wanted, found)}.",
-                "the same up to rounding.",
-                "look for tensors that are made anew on each device.",
-            )
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None:
+        _move(subject, accelerator)
+
+
+def _move(subject: DomainSubject, accelerator: torch.device) -> None:
+    module = subject.module()
+    wanted = subject.latents(module, subject.cells())
+    try:
+        found = module.to(accelerator).encode(subject.cells()).cpu()
+    except RuntimeError as error:
+        raise CheckFailed(
+            f"On {accelerator} encode() raises: {error}.",
+            "latents as on the CPU.",
+            "move the cells to the device of a weight, and register constants as buffers.",
+        ) from error
+    if (wanted - found).abs().max() > 1e-2 * wanted.abs().max():
+        raise CheckFailed(
+            f"On {accelerator} the latents are others: {apart(wanted, found)}.",
+            "the same up to rounding.",
+            "look for tensors that are made anew on each device.",
+        )
 
 
 def _pretend(subject: DomainSubject) -> None:

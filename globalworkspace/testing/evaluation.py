@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 
 from globalworkspace.data.cells import digest_cells
 from globalworkspace.data.table import Table
+from globalworkspace.errors import ConfigError
 from globalworkspace.evaluation.base import Evaluation, HeldOut
 from globalworkspace.testing.checks import (
     Check,
@@ -24,7 +27,12 @@ from globalworkspace.testing.checks import (
     watched_randomness,
 )
 from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
-from globalworkspace.testing.toys import TOY_DOMAINS, toy_held_out, toy_workspace
+from globalworkspace.testing.toys import (
+    TOY_DOMAINS,
+    toy_held_out,
+    toy_workspace,
+    with_gaps,
+)
 from globalworkspace.workspace import GlobalWorkspace
 
 
@@ -35,10 +43,16 @@ class EvaluationSubject:
     evaluation: Evaluation
     domains: tuple[str, ...] = TOY_DOMAINS
     plugin: str | None = None
+    given: tuple[GlobalWorkspace, HeldOut] | None = None
+    """A workspace and rows to judge by, instead of toys."""
 
     def workspace(self) -> GlobalWorkspace:
         """A new one in eval mode, always the same."""
-        return toy_workspace(self.domains)
+        return toy_workspace(self.domains) if self.given is None else copy.deepcopy(self.given[0])
+
+    def held_out(self, workspace: GlobalWorkspace) -> HeldOut:
+        """Rows to judge it by, always the same."""
+        return toy_held_out(workspace) if self.given is None else copy.deepcopy(self.given[1])
 
     def figures(self, workspace: GlobalWorkspace, held_out: HeldOut) -> str:
         """The figures as JSON, where they are as they should be."""
@@ -55,7 +69,7 @@ class EvaluationSubject:
 def it_returns_json_able_figures(subject: EvaluationSubject) -> None:
     """A dict of named, finite figures that a run can write down."""
     workspace = subject.workspace()
-    fault = _fault(subject.evaluation(workspace, toy_held_out(workspace)))
+    fault = _fault(subject.evaluation(workspace, subject.held_out(workspace)))
     if fault:
         raise CheckFailed(
             f"The evaluation's result {fault}.",
@@ -82,7 +96,7 @@ def the_figures_are_the_same_every_time(subject: EvaluationSubject) -> None:
     for seed in (1, 2):
         workspace = subject.workspace()
         with global_seed(seed):
-            found.append(subject.figures(workspace, toy_held_out(workspace)))
+            found.append(subject.figures(workspace, subject.held_out(workspace)))
     if found[0] != found[1]:
         raise CheckFailed(
             "Two evaluations of one workspace gave other figures.",
@@ -94,7 +108,7 @@ def the_figures_are_the_same_every_time(subject: EvaluationSubject) -> None:
 def it_leaves_the_global_generators_alone(subject: EvaluationSubject) -> None:
     """Nothing is drawn from torch's, NumPy's or Python's global generator."""
     workspace = subject.workspace()
-    held_out = toy_held_out(workspace)
+    held_out = subject.held_out(workspace)
     with watched_randomness() as used:
         subject.figures(workspace, held_out)
     if used:
@@ -109,7 +123,7 @@ def it_leaves_the_weights_as_they_were(subject: EvaluationSubject) -> None:
     """Workspace and domain modules hold the same bits before and after."""
     workspace = subject.workspace()
     before = {name: state_of(part) for name, part in _parts(workspace).items()}
-    subject.figures(workspace, toy_held_out(workspace))
+    subject.figures(workspace, subject.held_out(workspace))
     for name, part in _parts(workspace).items():
         changed = changed_entries(before[name], state_of(part))
         if changed:
@@ -124,7 +138,7 @@ def it_leaves_the_modes_as_they_were(subject: EvaluationSubject) -> None:
     """Training mode, frozen parts and gradient mode are the same before and after."""
     workspace = subject.workspace()
     before = _modes(workspace)
-    subject.figures(workspace, toy_held_out(workspace))
+    subject.figures(workspace, subject.held_out(workspace))
     enabled = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
     if not enabled or _modes(workspace) != before:
@@ -139,7 +153,7 @@ def it_leaves_the_modes_as_they_were(subject: EvaluationSubject) -> None:
 def it_leaves_no_gradient_behind(subject: EvaluationSubject) -> None:
     """No parameter has a gradient afterwards: the next step of a training would add to it."""
     workspace = subject.workspace()
-    subject.figures(workspace, toy_held_out(workspace))
+    subject.figures(workspace, subject.held_out(workspace))
     fed = [
         f"{name}.{weight}"
         for name, part in _parts(workspace).items()
@@ -157,7 +171,7 @@ def it_leaves_no_gradient_behind(subject: EvaluationSubject) -> None:
 def it_leaves_the_rows_as_they_were(subject: EvaluationSubject) -> None:
     """Raw cells and latents are only read."""
     workspace = subject.workspace()
-    held_out = toy_held_out(workspace)
+    held_out = subject.held_out(workspace)
     before = _digests(held_out)
     subject.figures(workspace, held_out)
     if _digests(held_out) != before:
@@ -171,8 +185,8 @@ def it_leaves_the_rows_as_they_were(subject: EvaluationSubject) -> None:
 def a_domain_may_be_missing_in_some_rows(subject: EvaluationSubject) -> None:
     """Held-out rows need not have every domain."""
     workspace = subject.workspace()
-    subject.figures(workspace, toy_held_out(workspace))
-    held_out = toy_held_out(workspace, missing=True)
+    subject.figures(workspace, subject.held_out(workspace))
+    held_out = with_gaps(subject.held_out(workspace))
     try:
         fault = _fault(subject.evaluation(workspace, held_out))
     except Exception as error:
@@ -188,7 +202,7 @@ def a_domain_may_be_missing_in_some_rows(subject: EvaluationSubject) -> None:
 def it_follows_the_workspace_to_another_device(subject: EvaluationSubject) -> None:
     """Latents go to the workspace's device; the device is a pretended one."""
     workspace = subject.workspace()
-    held_out = toy_held_out(workspace)
+    held_out = subject.held_out(workspace)
     subject.figures(workspace, held_out)
     try:
         with PretendDevice() as device:
@@ -205,9 +219,12 @@ def it_follows_the_workspace_to_another_device(subject: EvaluationSubject) -> No
 
 def the_plugin_module_is_light(subject: EvaluationSubject) -> None:
     """Importing the module that registers the kind imports neither torch nor the kind."""
-    if not hasattr(subject.evaluation, "__qualname__"):
-        raise NotJudged("it has options filled in; give the bare function")
-    check_light(subject.plugin, "evaluation", subject.evaluation)
+    bare: Any = subject.evaluation
+    while isinstance(bare, functools.partial):
+        bare = bare.func
+    if not hasattr(bare, "__qualname__"):
+        raise NotJudged("it is no function")
+    check_light(subject.plugin, "evaluation", bare)
 
 
 def _parts(workspace: GlobalWorkspace) -> dict[str, torch.nn.Module]:
@@ -247,18 +264,36 @@ EVALUATION_CHECKS: tuple[Check, ...] = (
 )
 
 
+def given(
+    workspace: GlobalWorkspace | None, held_out: HeldOut | None
+) -> tuple[GlobalWorkspace, HeldOut] | None:
+    """Both or neither."""
+    if workspace is None and held_out is None:
+        return None
+    if workspace is None or held_out is None:
+        raise ConfigError(
+            "An evaluation is checked in a workspace and on rows that belong together. Give both "
+            "workspace and held_out, or neither."
+        )
+    return workspace, held_out
+
+
 def check_evaluation(
     evaluation: Evaluation,
     *,
     domains: Sequence[str] = TOY_DOMAINS,
+    workspace: GlobalWorkspace | None = None,
+    held_out: HeldOut | None = None,
     plugin: str | None = None,
 ) -> dict[str, str]:
-    """Run every check on an evaluation, in a small untrained workspace of the kit's own.
+    """Run every check on an evaluation, in a small untrained workspace.
 
     Args:
         evaluation: A callable `(workspace, held_out) -> dict`; fill options in by
             `functools.partial`.
-        domains: Names of the workspace's domains, two or more, if it minds.
+        domains: Names of the domains of the kit's own workspace, two or more.
+        workspace: A workspace to use instead, for an evaluation that knows its domains.
+        held_out: With it: the rows to judge by, a dozen or more.
         plugin: Dotted name of the plugin module that registers it; found by itself where the plugin
             is installed.
 
@@ -266,9 +301,10 @@ def check_evaluation(
         Check -> `"passed"`, or `"not judged: ..."`.
 
     Raises:
+        ConfigError: If only one of `workspace` and `held_out` is given.
         ConformanceError: With all checks that failed, each with what was wrong, what was expected
             and what to do.
     """
-    subject = EvaluationSubject(evaluation, tuple(domains), plugin)
+    subject = EvaluationSubject(evaluation, tuple(domains), plugin, given(workspace, held_out))
     name = getattr(evaluation, "__qualname__", repr(evaluation))
     return run_checks(EVALUATION_CHECKS, subject, name)

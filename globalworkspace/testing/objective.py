@@ -24,13 +24,14 @@ from globalworkspace.testing.checks import (
 from globalworkspace.testing.objective_routes import ROUTES
 from globalworkspace.testing.objective_subject import ObjectiveSubject, fault_of
 from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
-from globalworkspace.testing.toys import TOY_DOMAINS, toy_workspace
+from globalworkspace.testing.toys import TOY_DOMAINS
+from globalworkspace.workspace import GlobalWorkspace
 
 
 def its_loss_is_finite_rows_by_key(subject: ObjectiveSubject) -> None:
     """`loss` gives name -> (rows,) or (1,), floating-point and finite."""
     objective = subject.objective()
-    walked, context = subject.walk(objective, toy_workspace(subject.domains), subject.segments())
+    walked, context = subject.walk(objective, subject.workspace(), subject.segments())
     if not walked.walks:
         raise NotJudged("it has no routes")
     found = objective.loss(walked, context)
@@ -68,7 +69,7 @@ def its_loss_leaves_what_was_walked_as_it_was(subject: ObjectiveSubject) -> None
     """Other families judge the same predictions and states."""
     objective = subject.objective()
     subject.values(objective, subject.segments())
-    walked, context = subject.walk(objective, toy_workspace(subject.domains), subject.segments())
+    walked, context = subject.walk(objective, subject.workspace(), subject.segments())
     before = [tensor.detach().clone() for tensor in _walked_tensors(walked)]
     with torch.no_grad():
         objective.loss(walked, context)
@@ -88,7 +89,7 @@ def _walked_tensors(walked: Walked) -> list[Tensor]:
 
 def gradients_reach_the_workspace_and_no_domain_module(subject: ObjectiveSubject) -> None:
     """The loss teaches encoders or decoders; the specialists stay frozen."""
-    objective, workspace = subject.objective(), toy_workspace(subject.domains).train()
+    objective, workspace = subject.objective(), subject.workspace().train()
     subject.values(objective, subject.segments())
     walked, context = subject.walk(objective, workspace, subject.segments())
     total = torch.stack([v.mean() for v in objective.loss(walked, context).values()]).sum()
@@ -171,7 +172,7 @@ def it_is_absent_where_it_has_no_routes(subject: ObjectiveSubject) -> None:
     idle = [s for s in subject.segments() if not subject.routes(objective, s)]
     if not idle or len(idle) == len(subject.segments()):
         raise NotJudged("every group has a route, or none")
-    walked, context = subject.walk(objective, toy_workspace(subject.domains), idle)
+    walked, context = subject.walk(objective, subject.workspace(), idle)
     try:
         found = objective.loss(walked, context)
     except Exception as error:
@@ -189,7 +190,7 @@ def one_row_of_a_group_is_enough(subject: ObjectiveSubject) -> None:
     subject.values(subject.objective(), subject.segments())
     objective = subject.objective()
     walked, context = subject.walk(
-        objective, toy_workspace(subject.domains), subject.segments(1)[: len(subject.domains) + 1]
+        objective, subject.workspace(), subject.segments(1)[: len(subject.domains) + 1]
     )
     found = objective.loss(walked, context)
     for key, values in found.items():
@@ -206,7 +207,7 @@ def its_loss_follows_the_workspace_to_another_device(subject: ObjectiveSubject) 
     """No tensor stays on the CPU when the walk lies on a device; the device is a pretended one."""
     objective = subject.objective()
     subject.values(objective, subject.segments())
-    walked, context = subject.walk(objective, toy_workspace(subject.domains), subject.segments())
+    walked, context = subject.walk(objective, subject.workspace(), subject.segments())
     try:
         with PretendDevice() as device:
             device.place(objective)
@@ -258,13 +259,18 @@ OBJECTIVE_CHECKS: tuple[Check, ...] = (
 
 
 def check_objective(
-    objective: Objective, *, domains: Sequence[str] = TOY_DOMAINS, plugin: str | None = None
+    objective: Objective,
+    *,
+    domains: Sequence[str] = TOY_DOMAINS,
+    workspace: GlobalWorkspace | None = None,
+    plugin: str | None = None,
 ) -> dict[str, str]:
-    """Run every check on an objective, in a small workspace of the kit's own.
+    """Run every check on an objective, in a small workspace.
 
     Args:
         objective: The objective; it is not changed.
-        domains: Names of the domains, two or more, if it minds.
+        domains: Names of the domains of the kit's own workspace, two or more.
+        workspace: A workspace to use instead, for an objective that knows its domains.
         plugin: Dotted name of the plugin module that registers the class; found by itself where the
             plugin is installed.
 
@@ -275,5 +281,6 @@ def check_objective(
         ConformanceError: With all checks that failed, each with what was wrong, what was expected
             and what to do.
     """
-    subject = ObjectiveSubject(objective, tuple(domains), plugin)
+    names = tuple(domains if workspace is None else workspace.domains)
+    subject = ObjectiveSubject(objective, names, plugin, workspace)
     return run_checks(OBJECTIVE_CHECKS, subject, type(objective).__name__)

@@ -26,6 +26,12 @@ class ObjectiveSubject:
     original: Objective
     domains: tuple[str, ...] = TOY_DOMAINS
     plugin: str | None = None
+    given: GlobalWorkspace | None = None
+    """A workspace to walk in instead of one of toys."""
+
+    def workspace(self) -> GlobalWorkspace:
+        """A new one, always the same."""
+        return toy_workspace(self.domains) if self.given is None else copy.deepcopy(self.given)
 
     def objective(self, exclude: Sequence[str] = ()) -> Objective:
         """A copy that knows the domains and leaves `exclude` out."""
@@ -78,7 +84,7 @@ class ObjectiveSubject:
         seed: int = 1,
     ) -> dict[str, Tensor]:
         """Its loss on such a batch, where that is made of finite rows."""
-        walked, context = self.walk(objective, toy_workspace(self.domains), segments, chance=chance)
+        walked, context = self.walk(objective, self.workspace(), segments, chance=chance)
         try:
             with global_seed(seed):
                 found = objective.loss(walked, context)

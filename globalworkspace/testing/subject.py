@@ -18,6 +18,7 @@ from torch import Tensor
 
 from globalworkspace.data.cells import num_cells, take_cells
 from globalworkspace.domain import Decodes, DomainModule, HasAssets, freeze
+from globalworkspace.errors import DataError
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec
 from globalworkspace.pretrained import kind_of
@@ -37,6 +38,13 @@ class DomainSubject:
     plugin: str | None = None
     """Dotted name of the plugin module; None: of the plugin that registers the class."""
     _steady: list[bool] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        if self.size < 2:
+            raise DataError(
+                f"The batch for the conformance kit holds {self.size} cells; give two or more "
+                "different ones."
+            )
 
     @property
     def name(self) -> str:

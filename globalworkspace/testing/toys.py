@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from globalworkspace.data.sampler import Batch, Segment
-from globalworkspace.data.table import Column, Table
+from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.latents import LatentSpec, Part, pack_sequence
@@ -104,19 +104,22 @@ def toy_batch(
     return Batch(tuple(segments), latents, drawn)
 
 
-def toy_held_out(workspace: GlobalWorkspace, rows: int = 24, *, missing: bool = False) -> HeldOut:
-    """Rows to judge by, raw and encoded; with `missing`, each domain lacks every fourth row."""
+def toy_held_out(workspace: GlobalWorkspace, rows: int = 24) -> HeldOut:
+    """Rows with every domain to judge by, raw and encoded."""
     cells = toy_rows(workspace, rows, seed=1)
-    counts = {
-        name: torch.tensor([int(not missing or (row + index) % 4 > 0) for row in range(rows)])
-        for index, name in enumerate(cells)
-    }
-    columns = {
-        name: Column(values, torch.arange(rows), counts[name]) for name, values in cells.items()
-    }
-    encoded = {
-        name: Column(workspace.domains[name].encode(values).detach(), column.first, column.count)
-        for (name, values), column in zip(cells.items(), columns.values(), strict=True)
-    }
-    origin = torch.arange(rows)
-    return HeldOut(raw=Table(columns, origin), latents=Table(encoded, origin))
+    latents = {name: workspace.domains[name].encode(x).detach() for name, x in cells.items()}
+    return HeldOut(raw=Table.from_columns(cells), latents=Table.from_columns(latents))
+
+
+def with_gaps(held_out: HeldOut) -> HeldOut:
+    """The same rows, of which each domain lacks every fourth that has another one, too."""
+
+    def thinned(table: Table) -> Table:
+        present = torch.stack([table[name].present for name in table])
+        for index in range(len(present)):
+            chosen = (torch.arange(len(table)) + index) % 4 == 0
+            present[index] &= ~(chosen & (present.sum(dim=0) > 1))
+        columns = {name: table[name].keep(mask) for name, mask in zip(table, present, strict=True)}
+        return Table(columns, table.origin)
+
+    return HeldOut(raw=thinned(held_out.raw), latents=thinned(held_out.latents))

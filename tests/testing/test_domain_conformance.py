@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from globalworkspace.domain import Decodes, HasAssets, Prepares, Renders, Trainable
+from globalworkspace.errors import DataError
 from globalworkspace.registry import get_registry
 from globalworkspace.testing import ConformanceError, DomainConformance, Failure, check_domain
 from globalworkspace.testing.checks import CheckFailed, NotJudged, state_of
@@ -141,3 +142,31 @@ def test_check_domain_needs_no_pytest():
 def test_importing_the_kit_imports_no_torch():
     code = "import sys, globalworkspace.testing; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_batch_of_one_cell_is_refused():
+    with pytest.raises(DataError, match="holds 1 cells; give two or more"):
+        check_domain(make(), cells()[:1])
+
+
+@pytest.mark.parametrize("fault", ["raises", "differs"])
+def test_a_module_that_fails_on_the_machines_accelerator_is_caught(monkeypatch, fault):
+    class Moves(Sound):
+        moved = False
+
+        def to(self, *args, **kwargs):
+            self.moved = True
+            return super().to(*args, **kwargs)
+
+        def encode(self, raw):
+            if self.moved and fault == "raises":
+                raise RuntimeError("found at least two devices")
+            latents = super().encode(raw)
+            return latents * 1.1 if self.moved else latents
+
+    assert failures(Moves) == ()
+    cpu = torch.device("cpu")  # stands for an accelerator
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **options: cpu)
+    (failure,) = failures(Moves)
+    assert failure.check == "everything_follows_the_module_to_another_device"
+    assert failure.wrong.startswith("On cpu ")

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from core_domains import Vector
 
+from globalworkspace import GlobalWorkspace
+from globalworkspace.errors import ConfigError
 from globalworkspace.evaluation.base import retrieval, translation
 from globalworkspace.registry import get_registry
 from globalworkspace.testing import ConformanceError, EvaluationConformance, check_evaluation
 from globalworkspace.testing.evaluation import EVALUATION_CHECKS
+from globalworkspace.testing.toys import toy_held_out, with_gaps
 
 sys.path.insert(0, str(Path(__file__).parent))
 from broken_evaluations import BROKEN_EVALUATIONS, sound  # noqa: E402
@@ -54,3 +58,50 @@ class TestRetrievalInASmallGallery(EvaluationConformance):
     @pytest.fixture
     def evaluation(self):
         return functools.partial(retrieval, gallery_size=8, ks=(1,))
+
+
+def photo_error(workspace, held_out):
+    """For a workspace with photos only."""
+    rows = held_out.raw["photo"].present & held_out.raw["sound"].present
+    errors = translation(workspace, held_out)
+    return {"error": errors["sound -> photo"], "rows": int(rows.sum())}
+
+
+@pytest.fixture(scope="module")
+def photos():
+    workspace = GlobalWorkspace({"photo": Vector(4), "sound": Vector(2)}, dim=3, hidden_dim=8)
+    return workspace, toy_held_out(workspace, rows=12)
+
+
+class TestOnRowsOfItsOwn(EvaluationConformance):
+    plugin = "light_plugin"
+
+    @pytest.fixture
+    def workspace(self, photos):
+        return photos[0]
+
+    @pytest.fixture
+    def held_out(self, photos):
+        return photos[1]
+
+    @pytest.fixture
+    def evaluation(self):
+        return photo_error
+
+
+def test_a_workspace_and_rows_may_be_given_together(photos):
+    workspace, held_out = photos
+    results = check_evaluation(photo_error, workspace=workspace, held_out=held_out)
+    assert results["a_domain_may_be_missing_in_some_rows"] == "passed"
+    with pytest.raises(ConfigError, match="both"):
+        check_evaluation(photo_error, workspace=workspace)
+    with pytest.raises(ConformanceError):
+        check_evaluation(photo_error)
+
+
+def test_rows_with_gaps_lack_each_domain_somewhere_and_none_is_empty(photos):
+    thin = with_gaps(with_gaps(photos[1]))
+    for table in (thin.raw, thin.latents):
+        present = torch.stack([table[name].present for name in table])
+        assert present.any(dim=0).all() and not present.all(dim=1).any()
+        assert present.sum() < present.numel()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from core_domains import Vector
 
-from globalworkspace import default_objectives
+from globalworkspace import GlobalWorkspace, default_objectives
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
@@ -75,3 +76,30 @@ class TestTranslation(ObjectiveConformance):
     @pytest.fixture
     def objective(self):
         return Translation()
+
+
+class OnItsOwn(Sound):
+    """Knows the domains that it works with."""
+
+    def routes(self, segment):
+        assert set(segment.group) <= {"photo", "sound"}
+        return super().routes(segment)
+
+
+class TestInAWorkspaceOfItsOwn(ObjectiveConformance):
+    plugin = "light_plugin"
+
+    @pytest.fixture
+    def workspace(self):
+        return GlobalWorkspace({"photo": Vector(4), "sound": Vector(2)}, dim=3, hidden_dim=8)
+
+    @pytest.fixture
+    def objective(self):
+        return OnItsOwn()
+
+
+def test_a_workspace_may_be_given():
+    workspace = GlobalWorkspace({"photo": Vector(4), "sound": Vector(2)}, dim=3, hidden_dim=8)
+    assert "passed" in check_objective(OnItsOwn(), workspace=workspace).values()
+    with pytest.raises(ConformanceError):
+        check_objective(OnItsOwn())
