@@ -84,6 +84,21 @@ def test_griffin_lim_finds_a_sound_with_nearly_the_same_spectrogram() -> None:
     assert front.invert(torch.zeros(1, 1, 32, 16), 2000).abs().max() < 1e-3
 
 
+def test_what_was_silent_beside_a_loud_tone_stays_silent() -> None:
+    front, sounds = _front(), _sounds(4)
+    wanted = front(sounds)
+    again = front(front.invert(wanted, sounds.shape[2]))
+    noise = again[wanted == 0].mean()
+    assert float(noise) < 0.05  # under -76 dB; least squares leaves some -60
+
+    power = 10 ** ((1 - wanted[0].numpy()) * -8) * (wanted[0].numpy() > 0)
+    magnitude = librosa.feature.inverse.mel_to_stft(power, sr=RATE, n_fft=512, norm=None)
+    samples = librosa.griffinlim(magnitude * 128, hop_length=128, n_fft=512, random_state=0)
+    least_squares = front(torch.from_numpy(samples.astype(np.float32))[None, :, :2000])
+    silent = wanted[:1] == 0
+    assert least_squares[silent].mean() > 2 * again[:1][silent].mean()
+
+
 def test_bands_without_a_frequency_are_refused() -> None:
     with pytest.raises(ConfigError, match="mels=128 with window=128.*Use fewer mels"):
         SpectrogramVAE(sample_rate=RATE, mels=128, window=128)

@@ -17,37 +17,9 @@ from globalworkspace.pretrained import load_domain, save_domain
 from globalworkspace.registry import get_registry
 
 
-@pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Whisper of two small layers that reads 2 s, as a user's own folder."""
-    from transformers import WhisperConfig, WhisperModel
-
-    folder = tmp_path_factory.mktemp("my-secret-place")
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        config = WhisperConfig(
-            d_model=16,
-            encoder_layers=2,
-            encoder_attention_heads=2,
-            encoder_ffn_dim=32,
-            decoder_layers=1,
-            decoder_attention_heads=2,
-            decoder_ffn_dim=32,
-            vocab_size=50,
-            max_source_positions=100,
-            pad_token_id=0,
-            bos_token_id=1,
-            eos_token_id=2,
-            decoder_start_token_id=1,
-            begin_suppress_tokens=None,
-        )
-        WhisperModel(config).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def tiny(tiny_folder: Path) -> WhisperDomain:
-    return WhisperDomain(tiny_folder, batch_size=3)
+def tiny(tiny_whisper: Path) -> WhisperDomain:
+    return WhisperDomain(tiny_whisper, batch_size=3)
 
 
 def _noises() -> list[torch.Tensor]:
@@ -116,7 +88,7 @@ def test_a_wrong_cell_is_named_by_position(tiny: WhisperDomain) -> None:
 
 
 def test_a_local_folder_is_stored_and_its_path_forgotten(
-    tiny: WhisperDomain, tiny_folder: Path, tmp_path: Path
+    tiny: WhisperDomain, tiny_whisper: Path, tmp_path: Path
 ) -> None:
     save_domain(tiny, tmp_path / "speech")
     written = (tmp_path / "speech" / "config.json").read_text()
@@ -127,11 +99,11 @@ def test_a_local_folder_is_stored_and_its_path_forgotten(
 
 
 def test_other_weights_than_the_expected_ones_are_refused(
-    tiny: WhisperDomain, tiny_folder: Path
+    tiny: WhisperDomain, tiny_whisper: Path
 ) -> None:
-    assert WhisperDomain(tiny_folder, digest=tiny.digest()).digest() == tiny.digest()
+    assert WhisperDomain(tiny_whisper, digest=tiny.digest()).digest() == tiny.digest()
     with pytest.raises(DomainError, match="expected 0000000000000000"):
-        WhisperDomain(tiny_folder, digest="0" * 64)
+        WhisperDomain(tiny_whisper, digest="0" * 64)
 
 
 def test_changed_weights_change_digest_and_fingerprint(tiny: WhisperDomain) -> None:
@@ -155,9 +127,9 @@ def test_a_wrong_setting_is_refused(settings: dict[str, object], words: str) -> 
         WhisperDomain(**settings)  # type: ignore[arg-type]
 
 
-def test_a_revision_of_a_folder_is_refused(tiny_folder: Path) -> None:
+def test_a_revision_of_a_folder_is_refused(tiny_whisper: Path) -> None:
     with pytest.raises(ConfigError, match='revision="main" is for hub names'):
-        WhisperDomain(tiny_folder, revision="main")
+        WhisperDomain(tiny_whisper, revision="main")
 
 
 def test_a_model_of_another_family_is_refused(tmp_path: Path) -> None:

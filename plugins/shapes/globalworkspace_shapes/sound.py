@@ -7,7 +7,7 @@
 | size | loudness of the whole | 10 dB from size 7 to size 14 |
 | x | side: left in the picture is left | constant power; 0 is all left, 32 all right |
 | rotation | moment of the swell, a clock's hand | 1 + 0.8 cos(2 pi t / T - rotation) |
-| r, g, b | chimes at 2000, 2650 and 3400 Hz | the level of each rises by 18 dB from 0 to 1 |
+| r, g, b | chimes at 2000, 2650 and 3400 Hz | the level of each rises by 15 dB from 0 to 1 |
 
 Laws are linear in decibels, octaves or angles, as hearing is, so the log spectrogram is smooth in
 every attribute. Highest harmonic (1800 Hz) and lowest chime (2000 Hz) never meet, so timbre and
@@ -48,7 +48,7 @@ HARMONICS = (
 CHIMES = (2000.0, 2650.0, 3400.0)
 """Frequencies in hertz for red, green and blue."""
 
-CHIME_AMPLITUDE, CHIME_RANGE_DB = 0.4, 18.0
+CHIME_AMPLITUDE, CHIME_RANGE_DB = 0.4, 15.0
 """Amplitude of a chime of full colour beside a harmonic tone of unit power."""
 
 SIZE_RANGE_DB = 10.0

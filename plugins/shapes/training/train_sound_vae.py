@@ -35,6 +35,7 @@ SETTINGS = {
     "latent_dim": 16,
     "widths": [16, 32, 64],
     "hidden_dim": 256,
+    "floor_db": -60.0,
 }
 TRAINING = {
     "steps": 12_000,
@@ -47,14 +48,21 @@ TRAINING = {
     "validate_every": 1000,
     "checkpoint_every": 500,
 }
+NOISE_DB = (-80.0, -50.0)
+"""Power of the white noise under each training sound, from and to: what comes back from a
+file or from Griffin-Lim is not as clean as what is computed."""
+
 DEAD = 0.05
 """Dimensions whose means vary less than this share of the median are cut out."""
 
 
 def sounds_at(step: int) -> Tensor:
-    """The sounds of a step (128, 2, n)."""
+    """The sounds of a step (128, 2, n), each over its own noise."""
     generator = torch.Generator().manual_seed((1_000_003 + step) % 2**32)
-    return sonify(sample_attributes(TRAINING["batch_size"], generator))
+    sounds = sonify(sample_attributes(TRAINING["batch_size"], generator))
+    low, high = NOISE_DB
+    decibels = low + (high - low) * torch.rand(len(sounds), 1, 1, generator=generator)
+    return sounds + 10 ** (decibels / 20) * torch.randn(sounds.shape, generator=generator)
 
 
 @torch.no_grad()
