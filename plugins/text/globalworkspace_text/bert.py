@@ -146,21 +146,32 @@ class BertDomain(GalleryDecoding, DomainModule):
         Raises:
             DomainError: If a cell is not a string, or the tokenizer is missing.
         """
-        if isinstance(raw, str):
-            raise DomainError(
-                f"encode() takes a list of sentences, got one string. Write [{raw[:40]!r}]."
-            )
-        for position, cell in enumerate(raw):
-            if not isinstance(cell, str):
-                raise DomainError(
-                    f"Sentence {position} of the batch is of type {type(cell).__name__}, expected "
-                    f"str. "
-                    "Turn it into text, or leave the cell missing (None in the table)."
-                )
+        check_sentences(raw)
         device = next(self.encoder.parameters()).device
         latents = torch.zeros(len(raw), self.latent.dim, device=device)
+        for rows, hidden, mask in self.token_batches(raw):
+            if self.pooling == "cls":
+                pooled = hidden[:, 0]
+            else:
+                share = mask.unsqueeze(2).to(hidden)
+                pooled = (hidden * share).sum(dim=1) / share.sum(dim=1).clamp(min=1)
+            latents[rows.to(device)] = F.normalize(pooled, dim=1) if self.normalize else pooled
+        return latents
+
+    @torch.no_grad()
+    def token_batches(self, raw: Sequence[str]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Features of every token, in batches of sentences of about equal length.
+
+        Args:
+            raw: Sentences.
+
+        Yields:
+            Positions of the batch's sentences (b,) int64, features (b, T, hidden) float32, and
+            which of them are tokens (b, T) bool.
+        """
         if len(raw) == 0:
-            return latents
+            return
+        device = next(self.encoder.parameters()).device
         tokens = self._require_tokenizer()(
             [str(cell) for cell in raw],
             truncation=True,
@@ -176,13 +187,7 @@ class BertDomain(GalleryDecoding, DomainModule):
                 for name, values in tokens.items()
             }
             hidden = self.encoder(**inputs).last_hidden_state.float()
-            if self.pooling == "cls":
-                pooled = hidden[:, 0]
-            else:
-                mask = inputs["attention_mask"].unsqueeze(2).to(hidden)
-                pooled = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-            latents[rows.to(device)] = F.normalize(pooled, dim=1) if self.normalize else pooled
-        return latents
+            yield rows, hidden, inputs["attention_mask"].bool()
 
     def render(self, raw: Sequence[str]) -> list[Rendering]:
         """Each sentence as plain text."""
@@ -265,6 +270,20 @@ class BertDomain(GalleryDecoding, DomainModule):
             raise ConfigError(
                 f"max_length={self.max_length}, but this encoder reads at most {longest} tokens. "
                 f"Set max_length to {longest} or less."
+            )
+
+
+def check_sentences(raw: Sequence[str]) -> None:
+    """Raise a `DomainError` that names the cell if `raw` is no list of sentences."""
+    if isinstance(raw, str):
+        raise DomainError(
+            f"encode() takes a list of sentences, got one string. Write [{raw[:40]!r}]."
+        )
+    for position, cell in enumerate(raw):
+        if not isinstance(cell, str):
+            raise DomainError(
+                f"Sentence {position} of the batch is of type {type(cell).__name__}, expected str. "
+                "Turn it into text, or leave the cell missing (None in the table)."
             )
 
 
