@@ -18,6 +18,7 @@ is not blown up to noise of unit size.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -33,8 +34,8 @@ PartKind = Literal["continuous", "categorical", "circular", "sequence"]
 DEAD_VARIANCE = 1e-3
 """A continuous dimension whose variance is below this share of the median variance is dead."""
 
-# softmax of an exact categorical prediction puts > 0.999 on the class for up to 100 classes; the
-# sigmoid of an exact mask is within 1e-5 of it
+# softmax of an exact categorical prediction puts > 0.9999 on the class (see `exact_prediction`), and
+# the sigmoid of an exact mask is within 1e-5 of it
 _EXACT_LOGIT = 12.0
 
 
@@ -201,7 +202,7 @@ class LatentSpec:
         pieces = []
         for part, values in zip(self.parts, self.split(targets).values(), strict=True):
             if part.kind == "categorical":
-                values = values * _EXACT_LOGIT
+                values = values * (_EXACT_LOGIT + math.log(part.size))
             elif part.kind == "sequence":
                 blocks = values.unflatten(1, (-1, part.size + 1))
                 logits = (2 * blocks[:, :, -1:] - 1) * _EXACT_LOGIT

@@ -21,7 +21,7 @@ _STYLE = (
     "th{font-weight:600;border-bottom:1px solid #8888}"
     "td{border-bottom:1px solid #8883;max-width:22rem}"
     "img{width:64px;min-height:64px;image-rendering:pixelated;background:#000}"
-    "audio{width:13rem}"
+    "[controls]{width:13rem}"
 )
 
 Cell = Rendering | str

@@ -94,6 +94,14 @@ def test_an_exact_prediction_has_almost_no_loss_and_less_than_any_perturbed_one(
         assert (MIXED.loss(exact + noise, targets) > least).all()
 
 
+@pytest.mark.parametrize("classes", [2, 200, 30_000])
+def test_an_exact_class_has_almost_no_loss_however_many_there_are(classes):
+    spec = LatentSpec((Part(name="class", size=classes, kind="categorical"),))
+    targets = torch.eye(classes)[:1] if classes < 1000 else F.one_hot(torch.tensor([7]), classes)
+    exact = spec.exact_prediction(targets.double())
+    assert float(spec.loss(exact, targets.double())) < 1e-3
+
+
 def test_an_activated_exact_prediction_is_the_latent():
     targets = mixed(8)
     activated = MIXED.activate(MIXED.exact_prediction(targets))
