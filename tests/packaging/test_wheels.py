@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = [".", "plugins/attributes", "plugins/shapes", "plugins/text", "plugins/vision"]
+DISTRIBUTIONS = [
+    ".",
+    "plugins/attributes",
+    "plugins/audio",
+    "plugins/shapes",
+    "plugins/text",
+    "plugins/vision",
+]
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -81,6 +88,7 @@ def test_wheels_alone_list_every_plugin_as_working(wheel_environment: Path, tmp_
     assert {plugin["name"] for plugin in listed} == {
         "core",
         "attributes",
+        "audio",
         "shapes",
         "text",
         "vision",
