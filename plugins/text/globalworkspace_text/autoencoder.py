@@ -8,6 +8,7 @@ dropout included: without it a decoder learns to lean on the words before instea
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,8 +74,6 @@ class TextAutoencoder(DomainModule):
         2
     """
 
-    stores_weights = True  # type: ignore[misc]
-
     def __init__(
         self,
         vocabulary: Mapping[str, Any] | None = None,
@@ -138,10 +137,10 @@ class TextAutoencoder(DomainModule):
         )
         self.latent_dim, self.reads = latent_dim, reads
         frozen = BertDomain(**dict(encoder or {"model": DEFAULT_MODEL}))
-        if frozen.stores_weights:
-            self.encoder = frozen
-        else:  # fetched by name: neither a parameter nor a stored weight of this module
-            object.__setattr__(self, "encoder", frozen)
+        self.encoder = frozen
+        if not frozen.stores_weights:  # fetched by name: no stored weight of this module
+            self._register_state_dict_hook(_drop_encoder)  # type: ignore[no-untyped-call]
+            self.register_load_state_dict_post_hook(_expect_no_encoder)  # type: ignore[no-untyped-call]
         size = self._words.get_vocab_size()
         questions = num_queries if reads == "tokens" else 1
         self.pooling = _Pooling(frozen.latent.dim, hidden_dim, questions, latent_dim)
@@ -204,6 +203,24 @@ class TextAutoencoder(DomainModule):
     def config(self) -> dict[str, Any]:
         """Settings, subwords and the frozen encoder's settings."""
         return self._settings | {"vocabulary": self.vocabulary, "encoder": self.encoder.config()}
+
+    def fingerprint(self) -> str:
+        """Digest of what decides the latents and sentences: settings, subwords and all weights."""
+        settings = json.dumps([self._settings, self.vocabulary], sort_keys=True)
+        digest = hashlib.sha256(f"{self.encoder.fingerprint()} {settings}".encode())
+        for name, value in sorted(self.state_dict().items()):
+            if not name.startswith("encoder."):
+                digest.update(name.encode())
+                digest.update(
+                    value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+                )
+        return digest.hexdigest()
+
+    def train(self, mode: bool = True) -> TextAutoencoder:
+        """Training mode for all but the frozen encoder."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """Everything but the frozen encoder."""
@@ -393,12 +410,6 @@ class TextAutoencoder(DomainModule):
             .sum(dim=1)
         )
 
-    def _apply(self, fn: Any, recurse: bool = True) -> TextAutoencoder:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if not self.encoder.stores_weights:
-            self.encoder.to(self.start.weight.device)  # its dtype stays as it was made
-        return self
-
 
 class _Pooling(nn.Module):
     """Token features (B, T, F) -> mean and log variance (B, Z), asked by learned questions."""
@@ -423,6 +434,15 @@ class _Pooling(nn.Module):
         )
         mean, logvar = self.head(pooled.flatten(1)).chunk(2, dim=1)
         return mean, logvar.clamp(-10, 5)
+
+
+def _drop_encoder(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}encoder.")]:
+        del state[name]
+
+
+def _expect_no_encoder(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [n for n in keys.missing_keys if not n.startswith("encoder.")]
 
 
 def _choose(

@@ -190,11 +190,9 @@ class BertDomain(GalleryDecoding, DomainModule):
             yield rows, hidden, inputs["attention_mask"].bool()
 
     def render(self, raw: Sequence[str]) -> list[Rendering]:
-        """Each sentence as plain text."""
-        return [
-            Rendering(media_type="text/plain", data=str(cell).encode(), alt=str(cell))
-            for cell in raw
-        ]
+        """Each sentence as plain text; one without a letter as "(empty)"."""
+        shown = [str(cell) if str(cell).strip() else "(empty)" for cell in raw]
+        return [Rendering(media_type="text/plain", data=text.encode(), alt=text) for text in shown]
 
     def save_assets(self, folder: Path) -> None:
         """Write `config.json` and the tokenizer's files; nothing for a package or hub encoder."""

