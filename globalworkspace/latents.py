@@ -34,7 +34,7 @@ PartKind = Literal["continuous", "categorical", "circular", "sequence"]
 DEAD_VARIANCE = 1e-3
 """A continuous dimension whose variance is below this share of the median variance is dead."""
 
-# softmax of an exact categorical prediction puts > 0.9999 on the class (see `exact_prediction`), and
+# softmax of an exact class puts > 0.9999 on it (see `exact_prediction`), and
 # the sigmoid of an exact mask is within 1e-5 of it
 _EXACT_LOGIT = 12.0
 
