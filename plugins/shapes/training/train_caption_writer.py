@@ -20,7 +20,13 @@ from globalworkspace.pretrained import save_domain
 from globalworkspace.training.unimodal import FitDomainConfig, fit_domain
 
 SENTENCES, DATA_SEED = 30_000, 1234
-SETTINGS = {"latent_dim": 64, "hidden_dim": 256, "beta": 0.2, "word_dropout": 0.3}
+SETTINGS = {
+    "latent_dim": 64,
+    "hidden_dim": 256,
+    "reads": "tokens",
+    "beta": 0.2,
+    "word_dropout": 0.3,
+}
 TRAINING = FitDomainConfig(
     steps=8_000,
     batch_size=128,
@@ -37,15 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=TRAINING.steps)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings")
     args = parser.parse_args()
-    settings = dict(SETTINGS) | {
-        name: type(SETTINGS.get(name, 0.0))(value)
-        for name, value in (item.split("=") for item in args.set)
-    }
     column = load("train", SENTENCES, DATA_SEED, domains=["caption"])["caption"]
     torch.manual_seed(TRAINING.seed)
-    module = TextAutoencoder(TextAutoencoder.train_vocabulary(column.cells, 1000), **settings)
+    module = TextAutoencoder(TextAutoencoder.train_vocabulary(column.cells, 1000), **SETTINGS)
     config = attrs.evolve(TRAINING, steps=args.steps)
     print(fit_domain(module, column, args.out, config, resume=True))
     save_domain(module.half(), args.out / "half" / "domain")

@@ -410,6 +410,25 @@ class TextAutoencoder(DomainModule):
             .sum(dim=1)
         )
 
+    def _apply(self, fn: Any, recurse: bool = True) -> TextAutoencoder:
+        """Moves go to all weights; a change of dtype spares an encoder that is fetched by name."""
+        if self.encoder.stores_weights:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            return self
+
+        def move_only(value: Tensor) -> Tensor:
+            moved: Tensor = fn(value)
+            return moved if moved.dtype == value.dtype else value.to(moved.device)
+
+        frozen = self.encoder
+        del self.encoder
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self.encoder = frozen
+        frozen._apply(move_only, recurse)
+        return self
+
 
 class _Pooling(nn.Module):
     """Token features (B, T, F) -> mean and log variance (B, Z), asked by learned questions."""

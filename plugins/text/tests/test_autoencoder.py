@@ -200,6 +200,10 @@ def test_an_encoder_fetched_by_name_is_neither_stored_nor_trained(tmp_path: Path
     assert size < 500_000
     again = load_domain(tmp_path / "writer")
     assert torch.equal(again.encode(["a red egg"]), module.encode(["a red egg"]))
+    digest = module.encoder.digest()
+    module.half()
+    assert module.start.weight.dtype == torch.float16
+    assert module.encoder.digest() == digest  # what is named is what is verified
 
 
 def test_fit_domain_makes_the_vocabulary_from_the_training_sentences(encoder_folder: Path) -> None:
