@@ -111,6 +111,10 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(f"list {len(value)}".encode())
         for item in value:
             _update(digest, item)
+    elif attrs.has(type(value)):  # a cell of a plugin's own: its fields are its content
+        digest.update(type(value).__qualname__.encode())
+        for field in attrs.fields(type(value)):
+            _update(digest, getattr(value, field.name))
     elif (
         hasattr(value, "tobytes") and hasattr(value, "mode") and hasattr(value, "size")
     ):  # a picture held in memory

@@ -1,3 +1,4 @@
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -70,3 +71,17 @@ def test_the_content_of_named_files_counts(tmp_path):
 def test_what_cannot_be_digested_has_no_digest(tmp_path):
     assert digest_cells([object()]) is None
     assert digest_cells([tmp_path / "missing.png"]) is None
+
+
+@attrs.frozen
+class Clip:
+    samples: torch.Tensor
+    rate: int
+
+
+def test_cells_of_a_plugins_own_class_are_told_apart_by_their_fields():
+    clip = Clip(torch.ones(3), 8)
+    assert digest_cells([clip]) == digest_cells([Clip(torch.ones(3), 8)])
+    others = [Clip(torch.ones(3), 9), Clip(torch.zeros(3), 8)]
+    assert digest_cells([clip]) not in [digest_cells([other]) for other in others]
+    assert digest_cells([attrs.make_class("Odd", {"thing": attrs.field()})(object())]) is None
