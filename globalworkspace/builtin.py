@@ -157,3 +157,8 @@ def register_commands(register: Register) -> None:
         "globalworkspace.commands.plugins:Plugins",
         summary="list plugins and what they bring",
     )
+    register(
+        "new-plugin",
+        "globalworkspace.commands.new_plugin:NewPlugin",
+        summary="write a new plugin, ready to install and test",
+    )
