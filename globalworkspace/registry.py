@@ -81,7 +81,7 @@ class Registration:
         module_name, _, attribute = self.target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except Exception as error:  # a plugin may fail with anything; the reason is passed on
+        except (Exception, SystemExit) as error:  # it may fail with anything; the reason is told
             raise PluginError(
                 f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" '
                 f"({self.distribution} "
@@ -124,11 +124,11 @@ class Registry:
         if matches:
             choices = " or ".join(f'"{r.owner}:{r.kind}" ({r.distribution})' for r in matches)
             raise PluginError(
-                f'Two plugins bring a {category} kind "{bare}". Say which one: {choices}.'
+                f'Two plugins bring {_a(category)} kind "{bare}". Say which one: {choices}.'
             )
         known = sorted(self.kinds(category))
         message = (
-            f'No installed plugin brings a {category} kind "{kind}". '
+            f'No installed plugin brings {_a(category)} kind "{kind}". '
             f"Known: {', '.join(known) or 'none'}."
         )
         close = difflib.get_close_matches(kind, known, n=1)
@@ -153,7 +153,7 @@ class Registry:
         error, details, entries = None, "", []
         try:
             entries = _registrations(module, record)
-        except Exception as problem:  # whatever a plugin raises becomes its record
+        except (Exception, SystemExit) as problem:  # whatever a plugin raises becomes its record
             error, details = _reason(problem), traceback.format_exc()
         self.plugins.append(attrs.evolve(record, error=error, details=details))
         self.registrations.extend(entries)
@@ -203,7 +203,7 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
             continue
         try:
             module = point.load()
-        except Exception as problem:  # a broken plugin must not stop the host
+        except (Exception, SystemExit) as problem:  # a broken plugin must not stop the host
             reason, details = _reason(problem), traceback.format_exc()
             registry.plugins.append(attrs.evolve(record, error=reason, details=details))
             continue
@@ -269,7 +269,11 @@ def _registrations(module: ModuleType, record: PluginRecord) -> list[Registratio
     return entries
 
 
-def _reason(problem: Exception) -> str:
+def _a(category: str) -> str:
+    return f"{'an' if category[0] in 'aeiou' else 'a'} {category}"
+
+
+def _reason(problem: BaseException) -> str:
     text = str(problem).strip().splitlines()
     return f"{type(problem).__name__}: {text[0] if text else ''}".rstrip(": ")
 

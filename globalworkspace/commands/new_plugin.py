@@ -192,7 +192,8 @@ def write_plugin(name: str, folder: str | Path | None = None) -> Path:
     ]
     if owners:
         raise ConfigError(
-            f'The name "{bare}" is taken by the installed {owners[0]}. Choose another, or uninstall it.'
+            f'The name "{bare}" is taken by the installed {owners[0]}. Choose another, or '
+            "uninstall it."
         )
     home = Path(folder) if folder is not None else Path(f"{_PREFIX}{bare}")
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
