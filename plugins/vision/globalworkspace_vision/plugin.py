@@ -10,7 +10,12 @@ globalworkspace_api = 1
 
 @hookimpl
 def register_domains(register: Register) -> None:
-    """The kinds `image-vae` and `timm`."""
+    """The kinds `frames`, `image-vae` and `timm`."""
+    register(
+        "frames",
+        "globalworkspace_vision.frames:FramesDomain",
+        summary="clips through a kind for pictures, frame by frame; averaged or as a sequence",
+    )
     register(
         "image-vae",
         "globalworkspace_vision.image_vae:ImageVAE",
