@@ -25,6 +25,17 @@ LABELS = {
     "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, workspace",
     "emoji_r5_ridge_200": "Emoji, 200 pairs: R@5, ridge",
     "emoji_r5_cca_200": "Emoji, 200 pairs: R@5, CCA",
+    "caption_shape_word_accuracy": "Picture → written sentence: shape word right",
+    "caption_colour_word_accuracy": "Picture → written sentence: colour word right",
+    "caption_place_word_accuracy": "Picture → written sentence: place right",
+    "caption_shape_word_accuracy_500": "Picture → written sentence, 500 pairs: shape word right",
+    "caption_colour_word_accuracy_500": "Picture → written sentence, 500 pairs: colour word right",
+    "caption_place_word_accuracy_500": "Picture → written sentence, 500 pairs: place right",
+    "sound_vae_r2_min_other": "`spectrogram-vae`: smallest R² of pitch, side, loudness, colours",
+    "conformance_broken_modules": "Conformance kit: modules broken on purpose",
+    "conformance_broken_modules_caught": "Conformance kit: of these caught",
+    "help_time_over_import_torch": "`globalworkspace --help` against `import torch`",
+    "plugin_list_time_over_python_start": "`globalworkspace plugins` against an empty Python",
 }
 """Name in the claims file -> what the README calls it, in the README's order."""
 

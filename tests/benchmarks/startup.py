@@ -57,7 +57,7 @@ def main() -> None:
             value,
             min(ratios),
             max(ratios),
-            "ratio of wall times, median and range",
+            "1",
             repeats,
             f"python tests/benchmarks/startup.py --repeats {repeats}",
         )
