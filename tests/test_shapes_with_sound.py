@@ -49,6 +49,8 @@ def test_what_is_heard_is_measured_far_better_than_by_chance(finished: Path) -> 
     played = figures["picture -> sound"]["workspace"]
     assert played["x"] > 0.6 and played["y"] > 0.6
     assert set(figures["sound -> picture"]) == {"workspace", "ridge"}
+    written = figures["sound -> caption"]["workspace"]
+    assert written["read"] > 0.9 and written["shape"] > 0.5 and written["place"] > 0.7
 
 
 def test_the_sheet_plays_and_shows_and_the_files_can_be_opened(finished: Path) -> None:
