@@ -19,6 +19,7 @@ import multiprocessing
 import statistics
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from globalworkspace.pretrained import build_domain, load_domain
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
-ROWS, CHUNK, TEST_ROWS = 300_000, 30_000, 1_000
+ROWS, CHUNK, TEST_ROWS = 600_000, 30_000, 1_000
 FEW_ROWS, PAIRS = 12_000, 500
 WEIGHTS = "package:globalworkspace_shapes/weights/{}"
 Latents = dict[str, Tensor]
@@ -77,11 +78,14 @@ def encode(job: tuple[str, int, int, Path]) -> Path:
     return file
 
 
-def training_latents(rows: int, cache: Path, workers: int) -> Latents:
+def chunks(rows: int, cache: Path) -> list[tuple[str, int, int, Path]]:
+    """The chunks that `rows` shapes are made of."""
+    return [("train", CHUNK, seed, cache) for seed in range(rows // CHUNK)]
+
+
+def training_latents(rows: int, cache: Path) -> Latents:
     """Latents of `rows` shapes in all."""
-    jobs = [("train", CHUNK, seed, cache) for seed in range(rows // CHUNK)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        files = [load_file(file) for file in pool.imap(encode, jobs)]
+    files = [load_file(encode(chunk)) for chunk in chunks(rows, cache)]
     return {name: torch.cat([file[name] for file in files]) for name in files[0]}
 
 
@@ -111,7 +115,7 @@ def full(job: tuple[int, Path, int, int]) -> dict[str, Any]:
     seed, cache, rows, steps = job
     torch.set_num_threads(1)
     judge = Judge(cache)
-    latents = training_latents(rows, cache, 1)
+    latents = training_latents(rows, cache)
     table = Table.from_columns({name: latents[name] for name in ("picture", "caption")})
     training, validation = table.hold_out(2_000 / rows, seed=seed)
     modules = {name: judge.modules[name] for name in table.domains}
@@ -120,16 +124,18 @@ def full(job: tuple[int, Path, int, int]) -> dict[str, Any]:
         steps=steps,
         batch_size=512,
         learning_rate=2e-3,
-        weight_decay=0.1,
+        weight_decay=0.3,
+        precision="bf16",
         validate_every=500,
         seed=seed,
         progress=False,
     )
     began = time.monotonic()
     trainer = Trainer(settings, [Translation(1.0, many_to_one=False)])
-    trainer.fit(workspace, training, validation, latents=True)
-    print(f"full, seed {seed}: {time.monotonic() - began:.0f} s", flush=True)
-    return {"seed": seed, "workspace": judge.workspace(workspace)}
+    best = trainer.fit(workspace, training, validation, latents=True).best_step
+    found = {"seed": seed, "best_step": best, "workspace": judge.workspace(workspace)}
+    print(f"full, {time.monotonic() - began:.0f} s: {found}", flush=True)
+    return found
 
 
 def few(job: tuple[int, Path, int]) -> dict[str, Any]:
@@ -167,6 +173,12 @@ def few(job: tuple[int, Path, int]) -> dict[str, Any]:
     found["ridge"] = judge.written(line(judge.latents["picture"]).float())
     print(f"{PAIRS} pairs, seed {seed}: {found['workspace']}", flush=True)
     return found
+
+
+def run(job: tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]) -> tuple[str, dict[str, Any]]:
+    """One training in a process of its own."""
+    function, arguments = job
+    return function.__name__, function(arguments)
 
 
 def ridge_of_all(judge: Judge, latents: Latents) -> dict[str, float]:
@@ -233,7 +245,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="with all rows matched")
     parser.add_argument("--few-seeds", type=int, default=5, help="with 500 pairs")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--steps", type=int, default=16_000)
+    parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--few-steps", type=int, default=3_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "captions")
@@ -242,19 +254,25 @@ def main() -> None:
     saved: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     judge = Judge(args.cache)
     saved["bounds"] = judge.bounds()
-    pool = multiprocessing.get_context("spawn").Pool
+    jobs: list[tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]] = []
     if args.only != "500":
-        latents = training_latents(args.rows, args.cache, args.workers)
+        with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
+            pool.map(encode, chunks(args.rows, args.cache), chunksize=1)
+        latents = training_latents(args.rows, args.cache)
         saved["rows"], saved["ridge"] = args.rows, ridge_of_all(judge, latents)
         del latents
-        jobs = [(seed, args.cache, args.rows, args.steps) for seed in range(args.seeds)]
-        with pool(args.workers) as workers:
-            saved["full"] = list(workers.imap(full, jobs, chunksize=1))
+        saved["full"] = []
+        jobs += [(full, (seed, args.cache, args.rows, args.steps)) for seed in range(args.seeds)]
+    if args.only != "full":
+        saved["few"] = []
+        jobs += [(few, (seed, args.cache, args.few_steps)) for seed in range(args.few_seeds)]
+    with multiprocessing.get_context("spawn").Pool(args.workers) as pool:
+        for name, found in pool.imap_unordered(run, jobs, chunksize=1):
+            saved[name] = sorted([*saved[name], found], key=lambda result: result["seed"])
+            file.write_text(json.dumps(saved, indent=1) + "\n")
+    if args.only != "500":
         claim(saved["full"], "", "python tests/benchmarks/captions.py")
     if args.only != "full":
-        with pool(args.workers) as workers:
-            few_jobs = [(seed, args.cache, args.few_steps) for seed in range(args.few_seeds)]
-            saved["few"] = list(workers.imap(few, few_jobs, chunksize=1))
         claim(saved["few"], "_500", "python tests/benchmarks/captions.py --only 500")
     file.write_text(json.dumps(saved, indent=1) + "\n")
     (RESULTS / "captions.md").write_text(page(saved))
