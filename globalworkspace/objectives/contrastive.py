@@ -9,34 +9,15 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
 from globalworkspace.routes import Route, Walk, Walked
 
 MAX_SCALE = 100.0
-
-
-def info_nce(first: Tensor, second: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE of two batches whose rows correspond.
-
-    `(CE(s x y^T) + CE(s y x^T)) / 2` on L2-normalised rows, mean over rows; every other row of the
-    batch is a negative.
-
-    Args:
-        first: (B, W).
-        second: (B, W).
-        scale: Scalar s, the inverse temperature.
-
-    Returns:
-        Scalar; gradients flow to all three.
-    """
-    logits = scale * F.normalize(first, dim=1) @ F.normalize(second, dim=1).T
-    labels = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
 class Contrastive(Objective):
@@ -67,7 +48,7 @@ class Contrastive(Objective):
             raise ConfigError(f'contrastive: on="{on}" is unknown; write "state" or "code".')
         if not 0 < scale <= MAX_SCALE:
             raise ConfigError(f"contrastive: scale={scale} must lie in (0, {MAX_SCALE:g}].")
-        self.on = on
+        self.on, self.max_scale = on, scale
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learn_scale)
 
     def routes(self, segment: Segment) -> Iterable[Route]:
@@ -78,6 +59,7 @@ class Contrastive(Objective):
     def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
         """See `Objective.loss`: one value per pair of domains, over all rows that have both."""
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
+        bound = MAX_SCALE if self.log_scale.requires_grad else self.max_scale
         held: dict[tuple[str, str], list[int]] = {}
         for index, segment in enumerate(walked.segments):
             for pair in self._pairs(segment):
@@ -89,7 +71,8 @@ class Contrastive(Objective):
                 for name in pair
             )
             if len(first) > 1:
-                values[" <-> ".join(pair)] = info_nce(first, second, scale.to(first))[None]
+                loss = info_nce(first, second, scale, max_scale=bound)
+                values[" <-> ".join(pair)] = loss[None]
         return values
 
     def _pairs(self, segment: Segment) -> Iterable[tuple[str, str]]:

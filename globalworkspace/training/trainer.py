@@ -8,7 +8,6 @@ that a resumed run goes on exactly as an uninterrupted one.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import math
 import time
@@ -34,6 +33,7 @@ from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
 from globalworkspace.training.callbacks import Callback, Training
 from globalworkspace.training.config import TrainerConfig as TrainerConfig
+from globalworkspace.training.flat import FlatAdamW, named_parameters
 from globalworkspace.training.metrics_log import bar_figures, metrics_log
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
 from globalworkspace.training.schedule import learning_rate
@@ -191,16 +191,17 @@ class _Run:
         ).to(device, workspace.dtype)
         self.callbacks = trainer.callbacks
         self.told = Training(workspace=workspace, steps=self.config.steps, folder=folder)
-        self.parameters = [
-            p for p in [*workspace.parameters(), *self.orchestrator.parameters()] if p.requires_grad
-        ]
-        if not self.parameters:
+        parameters = named_parameters(workspace=workspace, objectives=self.orchestrator)
+        if not parameters:
             raise ConfigError(
                 "Nothing is trainable: every network of the workspace is frozen. Call "
                 "set_trainable(...)."
             )
-        self.optimizer = _adamw(self.parameters, self.config)
-        self.average = copy.deepcopy(workspace.state_dict()) if self.config.ema else None
+        self.optimizer = FlatAdamW(
+            parameters,
+            weight_decay=self.config.weight_decay,
+            keep_average=self.config.ema > 0,
+        )
         self.autocast = _autocast(self.config, device)
         self.step = 0
         self.best_step: int | None = None
@@ -268,9 +269,7 @@ class _Run:
 
     def _step(self) -> LossReport:
         config = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         with _dropout_seed(derived_seed(config.seed, "dropout", self.step), self.device):
             for part in range(config.accumulate):
                 batch_number = self.step * config.accumulate + part
@@ -278,19 +277,9 @@ class _Run:
                 with self.autocast():
                     report: LossReport = self.orchestrator(batch, self.step, batch_number)
                 (report.total / config.accumulate).backward()
-        if config.clip_norm:
-            nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
-        self.optimizer.step()
-        if self.average is not None:
-            with torch.no_grad():
-                decay = min(
-                    config.ema, (1 + self.step) / (10 + self.step)
-                )  # a short memory while weights still move fast
-                live = self.workspace.state_dict()
-                names = [name for name, value in live.items() if value.is_floating_point()]
-                torch._foreach_lerp_(
-                    [self.average[n] for n in names], [live[n] for n in names], 1 - decay
-                )
+        self.optimizer.step(learning_rate(config, self.step), config.clip_norm)
+        if config.ema:  # a short memory while weights still move fast
+            self.optimizer.update_average(min(config.ema, (1 + self.step) / (10 + self.step)))
         return report
 
     def _losses(self, report: LossReport) -> dict[str, Any]:
@@ -308,41 +297,36 @@ class _Run:
                 name: {key: float(v) for key, v in values.items()}
                 for name, values in report.terms.items()
             },
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": learning_rate(self.config, self.step - 1),
         }
 
     def _validate(self) -> dict[str, Any]:
         assert self.validation is not None
         with self._averaged():
             errors = translation_error(self.workspace, self.validation)
-        mean = sum(errors.values()) / len(errors)
-        if mean < self.best_error:
-            self.best_error, self.best_step = mean, self.step
-            weights = self.average if self.average is not None else self.workspace.state_dict()
-            self.best_weights = {name: value.clone() for name, value in weights.items()}
+            mean = sum(errors.values()) / len(errors)
+            if mean < self.best_error:
+                self.best_error, self.best_step = mean, self.step
+                self.best_weights = _copy(self.workspace)
         return {"validation": {"translation": mean, **errors}}
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
         """The workspace in eval mode with its averaged weights."""
-        live = None
-        if self.average is not None:
-            live = {name: value.clone() for name, value in self.workspace.state_dict().items()}
-            self.workspace.load_state_dict(self.average)
         self.workspace.eval()
         try:
-            yield
+            with self.optimizer.averaged():
+                yield
         finally:
-            if live is not None:
-                self.workspace.load_state_dict(live)
             self.workspace.train()
 
     def _finish(self) -> None:
-        chosen = self.average
-        if self.config.keep == "best" and self.best_weights is not None:
-            chosen = self.best_weights
-        if chosen is not None:
-            self.workspace.load_state_dict(chosen)
+        chosen = self.best_weights if self.config.keep == "best" else None
+        if chosen is None:
+            with self._averaged():
+                chosen = _copy(self.workspace)
+        self.optimizer.release()
+        self.workspace.load_state_dict(chosen)
         self.workspace.eval()
 
     # ---- checkpoints
@@ -351,17 +335,16 @@ class _Run:
         assert self.folder is not None
         tensors = {f"workspace.{n}": v for n, v in self.workspace.state_dict().items()}
         tensors |= {f"objectives.{n}": v for n, v in self.orchestrator.state_dict().items()}
-        tensors |= {f"average.{n}": v for n, v in (self.average or {}).items()}
         tensors |= {f"best.{n}": v for n, v in (self.best_weights or {}).items()}
-        for index, parameter in enumerate(self.parameters):
-            for key, value in self.optimizer.state[parameter].items():
-                tensors[f"optimizer.{index}.{key}"] = value
+        optimizer, members = self.optimizer.state()
+        tensors |= {f"optimizer.{n}": v for n, v in optimizer.items()}
         state = {
             "step": self.step,
             "best_step": self.best_step,
             "best_error": None if self.best_step is None else self.best_error,
             "config": attrs.asdict(self.config),
             "history": self.history,
+            "optimized": members,
             "stopped": self.told.stopped,
         }
         checkpoint.write_checkpoint(self.folder / "checkpoints", self.step, tensors, state)
@@ -401,17 +384,8 @@ class _Run:
             raise CheckpointError(
                 f'The checkpoint "{found}" is of another workspace or other objectives: {error}'
             ) from None
-        if self.average is not None:
-            self.average = part("average")
+        self.optimizer.load(part("optimizer"), state["optimized"])
         self.best_weights = part("best") or None
-        saved = part("optimizer")
-        for index, parameter in enumerate(self.parameters):
-            entries = {
-                n.split(".", 1)[1]: v for n, v in saved.items() if n.split(".", 1)[0] == str(index)
-            }
-            if entries:
-                entries["step"] = entries["step"].cpu()
-                self.optimizer.state[parameter] = entries
         self.step, self.best_step, self.history = (
             state["step"],
             state["best_step"],
@@ -422,16 +396,8 @@ class _Run:
         log.info("resumed %s at step %d", found, self.step)
 
 
-def _adamw(parameters: Sequence[nn.Parameter], config: TrainerConfig) -> torch.optim.AdamW:
-    decayed = [p for p in parameters if p.ndim >= 2]
-    others = [p for p in parameters if p.ndim < 2]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=config.learning_rate, fused=True
-    )
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def pick_device(name: str) -> torch.device:

@@ -6,7 +6,8 @@ from core_domains import make_batch, small_workspace
 from torch.nn import functional as F
 
 from globalworkspace.errors import ConfigError
-from globalworkspace.objectives.contrastive import Contrastive, info_nce
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.training.orchestrator import LossOrchestrator
 
 ONE = torch.tensor(1.0, dtype=torch.float64)

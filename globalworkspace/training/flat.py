@@ -1,0 +1,178 @@
+"""The trained weights as one tensor: a step of the optimiser is one call, whatever their count.
+
+A workspace has tens of small weight tensors per domain. AdamW, clipping, averaging and (between
+processes) adding up gradients cost more in calls than in arithmetic; here each parameter becomes a
+view of one flat tensor, and so does its gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class FlatAdamW:
+    """AdamW on flat tensors, with gradient clipping and an average of the weights.
+
+    A parameter joins with its first gradient, as an ordinary optimiser leaves those without one
+    alone; from then on it takes part in every step. Matrices are decayed, vectors are not.
+
+    Args:
+        parameters: Name -> parameter, all on the device they train on.
+        weight_decay: AdamW's.
+        keep_average: Whether to keep an average of the weights.
+    """
+
+    def __init__(
+        self, parameters: Mapping[str, nn.Parameter], *, weight_decay: float, keep_average: bool
+    ) -> None:
+        self._waiting = dict(parameters)
+        self._all = dict(parameters)
+        self._blocks: list[_Block] = []
+        self.weight_decay, self.keep_average = weight_decay, keep_average
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for block in self._blocks:
+            block.grads.zero_()
+        for parameter in self._waiting.values():
+            parameter.grad = None
+
+    def gradients(self) -> list[Tensor]:
+        """The flat gradients, one tensor unless parameters joined later; changed in place."""
+        self._adopt([name for name, p in self._waiting.items() if p.grad is not None])
+        return [block.grads for block in self._blocks]
+
+    def step(self, learning_rate: float, clip_norm: float = 0.0) -> None:
+        """Update the weights from the gradients there are.
+
+        Args:
+            learning_rate: Of this step.
+            clip_norm: Largest norm of all gradients together; 0: no clipping.
+        """
+        gradients = self.gradients()
+        if clip_norm:
+            norms = torch.stack([torch.linalg.vector_norm(g) for g in gradients])
+            factor = (clip_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
+            for gradient in gradients:
+                gradient.mul_(factor)
+        for block in self._blocks:
+            for group in block.optimizer.param_groups:
+                group["lr"] = learning_rate
+            block.optimizer.step()
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Move the average towards the weights by 1 - `decay`."""
+        for block in self._blocks:
+            assert block.average is not None
+            block.average.lerp_(block.values, 1 - decay)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The parameters hold their averages inside; nothing changes where none is kept."""
+        live = [block.values.clone() for block in self._blocks if block.average is not None]
+        with torch.no_grad():
+            if live:
+                for block in self._blocks:
+                    assert block.average is not None
+                    block.values.copy_(block.average)
+            try:
+                yield
+            finally:
+                for block, values in zip(self._blocks, live, strict=False):
+                    block.values.copy_(values)
+
+    def release(self) -> None:
+        """Give each parameter a tensor of its own again, and no gradient."""
+        for parameter in self._all.values():
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
+        self._waiting, self._blocks = dict(self._all), []
+
+    def state(self) -> tuple[dict[str, Tensor], list[list[str]]]:
+        """What a checkpoint needs: flat tensors, and the names of the parameters in each."""
+        tensors = {}
+        for index, block in enumerate(self._blocks):
+            if block.average is not None:
+                tensors[f"{index}.average"] = block.average
+            for part, parameter in enumerate(block.parts):
+                for key, value in block.optimizer.state[parameter].items():
+                    tensors[f"{index}.{part}.{key}"] = value
+        return tensors, [block.names for block in self._blocks]
+
+    def load(self, tensors: Mapping[str, Tensor], names: Sequence[Sequence[str]]) -> None:
+        """Go on from `state`; the parameters themselves are loaded with their modules."""
+        for members in names:
+            self._adopt(members)
+        for index, block in enumerate(self._blocks):
+            if block.average is not None:
+                block.average.copy_(tensors[f"{index}.average"])
+            for part, parameter in enumerate(block.parts):
+                marked = f"{index}.{part}."
+                block.optimizer.state[parameter] = {
+                    key.removeprefix(marked): value.to(parameter.device)
+                    for key, value in tensors.items()
+                    if key.startswith(marked)
+                }
+
+    def _adopt(self, names: Sequence[str]) -> None:
+        """Move the named parameters into a flat tensor of their own (one per dtype)."""
+        for dtype in dict.fromkeys(self._waiting[name].dtype for name in names):
+            members = {n: self._waiting[n] for n in names if self._waiting[n].dtype == dtype}
+            self._blocks.append(_Block(members, self.weight_decay, self.keep_average))
+        for name in names:
+            del self._waiting[name]
+
+
+class _Block:
+    """Parameters as stretches of one tensor, those that are decayed first."""
+
+    def __init__(
+        self, members: Mapping[str, nn.Parameter], weight_decay: float, keep_average: bool
+    ) -> None:
+        ordered = sorted(members, key=lambda name: members[name].ndim < 2)
+        parameters = [members[name] for name in ordered]
+        self.names = ordered
+        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.grads = torch.cat(
+            [
+                torch.zeros_like(p).view(-1) if p.grad is None else p.grad.reshape(-1)
+                for p in parameters
+            ]
+        )
+        sizes = [p.numel() for p in parameters]
+        for parameter, value, grad in zip(
+            parameters, self.values.split(sizes), self.grads.split(sizes), strict=True
+        ):
+            parameter.data = value.view(parameter.shape)
+            parameter.grad = grad.view(parameter.shape)
+        decayed = sum(p.numel() for p in parameters if p.ndim >= 2)
+        shares = [decayed, len(self.values) - decayed]
+        self.parts, groups = [], []
+        for value, grad, decay in zip(
+            self.values.split(shares), self.grads.split(shares), (weight_decay, 0.0), strict=True
+        ):
+            if len(value):
+                part = nn.Parameter(value)
+                part.grad = grad
+                self.parts.append(part)
+                groups.append({"params": [part], "weight_decay": decay})
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.average = self.values.clone() if keep_average else None
+
+
+def named_parameters(**modules: nn.Module) -> dict[str, nn.Parameter]:
+    """`prefix.name` -> each trainable parameter of the modules, each parameter once."""
+    found: dict[str, nn.Parameter] = {}
+    seen: set[Any] = set()
+    for prefix, module in modules.items():
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad and parameter not in seen:
+                seen.add(parameter)
+                found[f"{prefix}.{name}"] = parameter
+    return found
