@@ -1,4 +1,4 @@
-"""Simple Shapes for `globalworkspace`: pictures, captions and attributes made on the spot.
+"""Simple Shapes for `globalworkspace`: pictures, captions, attributes, sounds, made on the spot.
 
 Each public name is loaded when it is first used. `render` and `odd_one_out` share their name with
 their module and are therefore imported from there: `from globalworkspace_shapes.render import

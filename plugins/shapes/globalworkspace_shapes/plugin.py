@@ -13,7 +13,7 @@ def register_datasets(register) -> None:  # type: ignore[no-untyped-def]
     register(
         "shapes",
         "globalworkspace_shapes.dataset:load",
-        summary="Simple Shapes, made on the spot: pictures, captions, attributes",
+        summary="Simple Shapes, made on the spot: pictures, captions, attributes, sounds",
     )
 
 

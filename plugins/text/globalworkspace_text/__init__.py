@@ -1,1 +1,1 @@
-"""Text domains for globalworkspace: the kind `bert` (`globalworkspace_text.bert.BertDomain`)."""
+"""Text domains for globalworkspace: the kinds `bert` and `text-autoencoder`, which writes."""

@@ -1,1 +1,1 @@
-"""Picture domains for globalworkspace: the kinds `timm` and `image-vae`."""
+"""Picture domains for globalworkspace: the kinds `timm`, `image-vae` and `frames`."""
