@@ -40,6 +40,9 @@ CATEGORIES = {
 }
 """What can be registered -> the hook that registers it."""
 
+CORE = "core"
+"""Owner of what the core itself brings."""
+
 _SWITCHED_OFF = "switched off by GLOBALWORKSPACE_PLUGINS"
 _KIND = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
@@ -99,16 +102,31 @@ class Registry:
     registrations: list[Registration] = attrs.field(factory=list)
 
     def kinds(self, category: str) -> dict[str, Registration]:
-        """Name -> registration; a name claimed twice appears only as `owner:kind`."""
-        found: dict[str, Registration] = {}
+        """What to write -> registration: the kind alone where that is enough, else `owner:kind`."""
         entries = [r for r in self.registrations if r.category == category]
-        for entry in sorted(entries, key=lambda r: (r.kind, r.owner)):
-            shared = sum(other.kind == entry.kind for other in entries) > 1
-            found[f"{entry.owner}:{entry.kind}" if shared else entry.kind] = entry
-        return found
+        ordered = sorted(entries, key=lambda r: (r.kind, r.owner))
+        return {f"{r.owner}:{r.kind}" if self.clash(r) else r.kind: r for r in ordered}
+
+    def clash(self, entry: Registration) -> str | None:
+        """Why `entry` goes by `owner:kind` only; None where its kind alone names it.
+
+        What the core brings keeps its name, so that no plugin can take `train` away from those
+        who have it installed.
+        """
+        others = {
+            r.owner: r.distribution
+            for r in self.registrations
+            if (r.category, r.kind) == (entry.category, entry.kind) and r.owner != entry.owner
+        }
+        if not others or entry.owner == CORE:
+            return None
+        if CORE in others:
+            return f'the {entry.category} "{entry.kind}" is the core\'s own'
+        owners = ", ".join(f'"{owner}" ({name})' for owner, name in sorted(others.items()))
+        return f'the {entry.category} "{entry.kind}" is brought by {owners}, too'
 
     def find(self, category: str, kind: str) -> Registration:
-        """The registration of `kind` (or `owner:kind`).
+        """The registration of `kind` (or `owner:kind`); a bare name is the core's where it has it.
 
         Raises:
             PluginError: If nothing or more than one plugin brings it, or its plugin is broken.
@@ -119,6 +137,7 @@ class Registry:
             for r in self.registrations
             if r.category == category and r.kind == bare and owner in ("", r.owner)
         ]
+        matches = [r for r in matches if r.owner == CORE] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -178,7 +197,7 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
     registry.add(
         builtin,
         PluginRecord(
-            name="core", distribution="globalworkspace", version=_version(), module=builtin.__name__
+            name=CORE, distribution="globalworkspace", version=_version(), module=builtin.__name__
         ),
     )
     limit = os.environ.get("GLOBALWORKSPACE_PLUGINS")

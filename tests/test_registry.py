@@ -6,7 +6,7 @@ from core_domains import Distribution, FakePoint, broken, plugin
 
 from globalworkspace.errors import PluginError
 from globalworkspace.hookspecs import hookimpl
-from globalworkspace.registry import discover
+from globalworkspace.registry import CATEGORIES, discover
 
 DOMAINS = "register_domains"
 
@@ -137,6 +137,27 @@ def test_a_kind_claimed_twice_is_refused_with_both_owners_and_works_by_owner():
         assert words in str(caught.value)
     assert registry.find("domain", "other:image").target == "other:K"
     assert set(registry.kinds("domain")) == {"vision:image", "other:image"}
+
+
+CORE_KINDS = [(r.category, r.kind) for r in discover([]).registrations]
+
+
+def test_the_core_brings_a_kind_of_every_category_but_domains():
+    assert {category for category, _ in CORE_KINDS} == set(CATEGORIES) - {"domain"}
+
+
+@pytest.mark.parametrize("category, kind", CORE_KINDS)
+def test_a_kind_of_the_core_stays_the_cores_whoever_else_claims_it(category, kind):
+    claim = {CATEGORIES[category]: [(kind, "mine:K")]}
+    registry = discover([plugin("mine", claim), plugin("yours", claim)])
+    assert [p.error for p in registry.plugins] == [None, None, None]
+    assert registry.find(category, kind).owner == "core"
+    assert registry.load(category, kind) is discover([]).load(category, kind)
+    assert registry.find(category, f"mine:{kind}").target == "mine:K"
+    assert {f"mine:{kind}", f"yours:{kind}", kind} <= set(registry.kinds(category))
+    clashes = {r.owner: registry.clash(r) for r in registry.registrations if r.kind == kind}
+    assert clashes["core"] is None
+    assert clashes["mine"] == clashes["yours"] == f'the {category} "{kind}" is the core\'s own'
 
 
 def test_a_plugin_name_taken_by_another_distribution_is_a_record():

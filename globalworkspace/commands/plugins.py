@@ -9,7 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from globalworkspace.registry import CATEGORIES, PluginRecord, Registration, get_registry
+from globalworkspace.registry import PluginRecord, Registration, Registry, get_registry
 
 
 class Plugins:
@@ -41,7 +41,7 @@ class Plugins:
         if args.json:
             print(
                 json.dumps(
-                    [_entry(p, registry.registrations, states) for p in registry.plugins], indent=2
+                    [_entry(plugin, registry, states) for plugin in registry.plugins], indent=2
                 )
             )
             return int(broken)
@@ -53,17 +53,13 @@ class Plugins:
             for r in registry.registrations:
                 if r.owner == plugin.name and plugin.error is None:
                     print(f"  {r.category:<12} {r.kind:<18} {states[id(r)]:<10} {r.summary}")
-        names = {category: registry.kinds(category) for category in CATEGORIES}
-        for category, kinds in names.items():
-            for name in kinds:
-                if ":" in name:
-                    print(f'two plugins bring this {category}; write "{name}"')
+                    clash = registry.clash(r)
+                    if clash:
+                        print(f'    {clash}: write "{r.owner}:{r.kind}" for this one')
         return int(broken)
 
 
-def _entry(
-    plugin: PluginRecord, registrations: list[Registration], states: dict[int, str]
-) -> dict[str, object]:
+def _entry(plugin: PluginRecord, registry: Registry, states: dict[int, str]) -> dict[str, object]:
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -78,8 +74,9 @@ def _entry(
                 "target": r.target,
                 "summary": r.summary,
                 "state": states[id(r)],
+                "clash": registry.clash(r),
             }
-            for r in registrations
+            for r in registry.registrations
             if r.owner == plugin.name and plugin.error is None
         ],
     }

@@ -53,6 +53,7 @@ def test_json_holds_the_same(installed, capsys):
         "target": "fractions:Fraction",
         "summary": "fine",
         "state": "unchecked",
+        "clash": None,
     }
 
 
@@ -62,3 +63,15 @@ def test_a_kind_that_two_plugins_bring_is_listed_under_both_names(installed, cap
     assert main(["plugins"]) == 0
     shown = capsys.readouterr().out
     assert 'write "one:fine"' in shown and 'write "two:fine"' in shown
+    assert 'the fusion "fine" is brought by "two" (globalworkspace-two), too' in shown
+
+
+def test_a_claim_to_a_kind_of_the_core_is_listed_with_its_reason(installed, capsys):
+    installed(plugin("mine", {"register_commands": [("plugins", "fractions:Fraction")]}))
+    assert main(["plugins"]) == 0
+    reason = 'the command "plugins" is the core\'s own'
+    assert f'{reason}: write "mine:plugins" for this one' in capsys.readouterr().out
+    assert main(["plugins", "--json"]) == 0
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert entries["mine"]["kinds"][0]["clash"] == reason
+    assert entries["core"]["kinds"][0]["clash"] is None

@@ -5,6 +5,9 @@ import json
 import pytest
 import throwaway
 
+from globalworkspace.registry import CATEGORIES
+
+GREEDY = "greedy", "globalworkspace-greedy"
 HEAD = """\
 from globalworkspace import hookimpl
 globalworkspace_api = 1
@@ -56,7 +59,26 @@ BROKEN = {
     ),
     "core": (HEAD, 'the plugin name "core" is taken by globalworkspace'),
 }
+TAKEN = {
+    "command": ("train", "plugins"),
+    "network": ("mlp",),
+    "fusion": ("random-softmax",),
+    "objective": ("translation",),
+    "initializer": ("cca",),
+}
+
+
+def claims(taken):
+    """The text of a plugin that registers kinds which the core brings."""
+    return HEAD + "".join(
+        f"@hookimpl\ndef {CATEGORIES[category]}(register):\n"
+        + "".join(f"    register({kind!r}, 'gw_missing_module:Thing')\n" for kind in kinds)
+        for category, kinds in taken.items()
+    )
+
+
 GOOD = {
+    "greedy": claims(TAKEN),
     "fine": HEAD + domain("fine", "gw_fine_domain:Fine"),
     "twin-a": HEAD + domain("twin", "gw_fine_domain:Fine"),
     "twin-b": HEAD + domain("twin", "gw_fine_domain:Fine"),
@@ -148,6 +170,28 @@ def test_asking_for_a_kind_whose_target_is_missing_names_the_remedy(environment)
 def test_a_kind_of_two_plugins_works_by_its_owner(environment):
     assert '"twin-a:twin" (globalworkspace-twin-a) or "twin-b:twin"' in ask(environment, "twin")
     assert ask(environment, "twin-b:twin") == "hello from an import\n"
+
+
+def test_a_plugin_that_claims_kinds_of_the_core_takes_none_of_them_away(listed, environment):
+    kinds = {(k["category"], k["kind"]): k["clash"] for k in listed[GREEDY]["kinds"]}
+    assert kinds == {
+        (category, kind): f'the {category} "{kind}" is the core\'s own'
+        for category, names in TAKEN.items()
+        for kind in names
+    }
+    helped = environment.command("train", "--help")
+    assert helped.returncode == 0 and "train a workspace" in helped.stdout.lower()
+    code = (
+        "from globalworkspace import GlobalWorkspace\n"
+        "from globalworkspace.pretrained import build_domain\n"
+        "made = GlobalWorkspace({'fine': build_domain('fine', {})}, networks={'fine': 'mlp'})\n"
+        "made.save_pretrained('greedy')\n"
+        "back = GlobalWorkspace.from_pretrained('greedy')\n"
+        "print(type(back.fusion).__name__, type(back.encoder('fine')).__name__)"
+    )
+    done = environment.run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "RandomSoftmax MLP" in done.stdout
 
 
 def test_check_finds_the_targets_that_cannot_be_imported(environment):
