@@ -91,13 +91,7 @@ def build_domain(kind: str, config: Mapping[str, Any]) -> DomainModule:
         PluginError: If the kind is unknown.
         DomainError: If its settings do not fit, naming the kind.
     """
-    registration = get_registry().find("domain", kind)
-    loaded = registration.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, DomainModule)):
-        raise PluginError(
-            f'The domain kind "{kind}" of {registration.distribution} names {loaded!r}, which '
-            "is no DomainModule."
-        )
+    loaded: type[DomainModule] = get_registry().load("domain", kind)
     try:
         return loaded.from_config(config)
     except TypeError as error:

@@ -8,7 +8,6 @@ asked for.
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import re
 import traceback
@@ -23,6 +22,7 @@ import pluggy
 
 from globalworkspace import builtin, hookspecs
 from globalworkspace.errors import PluginError
+from globalworkspace.targets import WrongTarget, load_target
 
 GROUP = "globalworkspace"
 CATEGORIES = {
@@ -79,17 +79,23 @@ class Registration:
         """Import the target.
 
         Raises:
-            PluginError: If importing it fails, naming the plugin, its distribution and the reason.
+            PluginError: If importing it fails or it is not what its category needs, naming the
+                plugin, its distribution and the reason.
         """
-        module_name, _, attribute = self.target.partition(":")
+        who = (
+            f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" '
+            f"({self.distribution} {self.version})"
+        )
         try:
-            return getattr(importlib.import_module(module_name), attribute)
+            return load_target(self.category, self.target)
+        except WrongTarget as error:
+            raise PluginError(
+                f"{who} cannot be used: {self.target} {error}. Update it, or tell its author: "
+                f"pip install --upgrade {self.distribution}"
+            ) from None
         except (Exception, SystemExit) as error:  # it may fail with anything; the reason is told
             raise PluginError(
-                f'The {self.category} kind "{self.kind}" of plugin "{self.owner}" '
-                f"({self.distribution} "
-                f"{self.version}) cannot be imported from {self.target}: "
-                f"{type(error).__name__}: {error}. "
+                f"{who} cannot be imported from {self.target}: {type(error).__name__}: {error}. "
                 f"Reinstall it and what it needs: pip install --force-reinstall {self.distribution}"
             ) from error
 

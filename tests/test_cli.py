@@ -1,7 +1,9 @@
 import pytest
+from core_domains import plugin
 
 from globalworkspace import __version__
 from globalworkspace.cli import main
+from globalworkspace.registry import discover
 
 
 def test_no_argument_lists_the_commands(capsys):
@@ -60,3 +62,14 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path, monkeypatch, cap
     (tmp_path / "taken").write_text("a file")
     assert main(["train", "run.toml", "--quiet", "--out", "taken"]) == 2
     assert "taken" in capsys.readouterr().err
+
+
+def test_a_command_that_is_no_command_is_a_message(monkeypatch, capsys):
+    registry = discover([plugin("odd", {"register_commands": [("pi", "math:pi")]})])
+    monkeypatch.setattr("globalworkspace.cli.get_registry", lambda: registry)
+    assert main(["pi"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(
+        'error: The command kind "pi" of plugin "odd" (globalworkspace-odd 1.2)'
+    )
+    assert "a class with add_arguments() and run() is expected" in shown

@@ -4,6 +4,7 @@ import types
 import pytest
 from core_domains import Distribution, FakePoint, broken, plugin
 
+from globalworkspace import DomainModule
 from globalworkspace.errors import PluginError
 from globalworkspace.hookspecs import hookimpl
 from globalworkspace.registry import CATEGORIES, discover
@@ -20,7 +21,7 @@ def test_the_core_registers_through_its_own_hooks():
     assert [p.name for p in registry.plugins] == ["core"]
 
 
-@pytest.mark.parametrize("category", ["dataset", "objective", "fusion"])
+@pytest.mark.parametrize("category", CATEGORIES)
 def test_every_kind_of_the_core_can_be_imported(category):
     registry = discover([])
     for kind in registry.kinds(category):
@@ -32,7 +33,7 @@ def test_targets_are_imported_on_first_use():
     registry = discover([point])
     assert registry.find("domain", "late").owner == "late"
     module = types.ModuleType("core_late_target")
-    module.Late = object()
+    module.Late = type("Late", (DomainModule,), {})
     sys.modules["core_late_target"] = module
     try:
         assert registry.load("domain", "late") is module.Late
@@ -47,6 +48,32 @@ def test_a_target_that_cannot_be_imported_names_plugin_distribution_and_remedy()
     )
     with pytest.raises(PluginError, match=message):
         registry.load("domain", "net")
+
+
+EXPECTED = {
+    "domain": "no subclass of globalworkspace.domain.DomainModule",
+    "dataset": "no function",
+    "objective": "no subclass of globalworkspace.objectives.base.Objective",
+    "fusion": "no subclass of globalworkspace.fusion.Fusion",
+    "initializer": "no function",
+    "network": r"without encoder\(\); a class with encoder\(\) and decoder\(\) is expected",
+    "augmentation": "no subclass of globalworkspace.augmentation.Augmentation",
+    "callback": "no subclass of globalworkspace.training.callbacks.Callback",
+    "evaluation": "no function",
+    "report-section": "no function",
+    "command": r"without add_arguments\(\); a class with add_arguments\(\) and run\(\) is exp",
+}
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_a_target_of_another_sort_names_plugin_distribution_kind_and_what_was_expected(category):
+    registry = discover([plugin("odd", {CATEGORIES[category]: [("pi", "math:pi")]})])
+    message = (
+        rf'The {category} kind "pi" of plugin "odd" \(globalworkspace-odd 1.2\) cannot be used: '
+        rf"math:pi is 3.14\d+, {EXPECTED[category]}.* pip install --upgrade globalworkspace-odd"
+    )
+    with pytest.raises(PluginError, match=message):
+        registry.load(category, "pi")
 
 
 @pytest.mark.parametrize("error", [ImportError("no backend"), ValueError("bad"), SyntaxError("x")])

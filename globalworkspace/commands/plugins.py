@@ -84,8 +84,8 @@ def _entry(plugin: PluginRecord, registry: Registry, states: dict[int, str]) -> 
 
 def _check(registration: Registration) -> str:
     """`ok`, or the last line of what importing the target printed."""
-    module, _, attribute = registration.target.partition(":")
-    code = f"import importlib; getattr(importlib.import_module({module!r}), {attribute!r})"
+    what = f"{registration.category!r}, {registration.target!r}"
+    code = f"from globalworkspace.targets import load_target; load_target({what})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return "ok"

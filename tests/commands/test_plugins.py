@@ -29,12 +29,19 @@ def test_listing_imports_nothing_and_says_so(installed, capsys):
 
 
 def test_checking_imports_each_target_and_fails_for_a_broken_one(installed, capsys):
-    good = plugin("good", {"register_domains": [("fine", "fractions:Fraction")]})
+    good = plugin("good", {"register_fusions": [("fine", "globalworkspace.fusion:Mean")]})
     installed(good, plugin("far", {"register_domains": [("distant", "no.such.module:Thing")]}))
     assert main(["plugins", "--check"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any("fine" in line and " ok " in line for line in lines)
     assert any("distant" in line and "broken: ModuleNotFoundError" in line for line in lines)
+
+
+def test_checking_finds_a_target_that_is_nothing_of_its_category(installed, capsys):
+    installed(plugin("odd", {"register_fusions": [("pi", "math:pi")]}))
+    assert main(["plugins", "--check"]) == 1
+    shown = capsys.readouterr().out
+    assert "is 3.141592653589793, no subclass of globalworkspace.fusion.Fusion" in shown
 
 
 def test_a_plugin_that_cannot_be_imported_is_listed_with_its_reason(installed, capsys):
