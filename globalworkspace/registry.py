@@ -59,8 +59,14 @@ class PluginRecord:
     module: str
     error: str | None = None
     """Why it is out of use; None when it works."""
+    remedy: str = ""
+    """What to do about the error."""
     details: str = attrs.field(default="", repr=False)
     """Traceback, for `--json`."""
+
+    def __str__(self) -> str:
+        who = f'"{self.name}" ({self.distribution} {self.version})'
+        return who if self.error is None else f"{who}: {self.error}. {self.remedy}"
 
 
 @attrs.frozen(kw_only=True)
@@ -161,10 +167,8 @@ class Registry:
             message += f' Did you mean "{close[0]}"?'
         broken = [p for p in self.plugins if p.error is not None]
         if broken:
-            reasons = "; ".join(
-                f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken
-            )
-            message += f" These plugins are out of use and may bring it: {reasons}."
+            reasons = "; ".join(map(str, broken))
+            message += f" These plugins are out of use and may bring it: {reasons}"
         else:
             message += " Install the add-on that brings it: pip install globalworkspace-<name>."
         raise PluginError(message)
@@ -175,12 +179,18 @@ class Registry:
 
     def add(self, module: ModuleType, record: PluginRecord) -> None:
         """Take a plugin module in, or record why not; never raises for a plugin's fault."""
-        error, details, entries = None, "", []
+        fault: dict[str, str] = {}
+        entries: list[Registration] = []
         try:
             entries = _registrations(module, record)
         except (Exception, SystemExit) as problem:  # whatever a plugin raises becomes its record
-            error, details = _reason(problem), traceback.format_exc()
-        self.plugins.append(attrs.evolve(record, error=error, details=details))
+            fault = {
+                "error": _reason(problem),
+                "remedy": "Update both, so that they fit each other: "
+                f"pip install --upgrade {record.distribution} globalworkspace",
+                "details": traceback.format_exc(),
+            }
+        self.plugins.append(attrs.evolve(record, **fault))
         self.registrations.extend(entries)
 
 
@@ -215,7 +225,8 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
             name=point.name, distribution=distribution, version=version, module=point.value
         )
         if allowed is not None and point.name not in allowed:
-            registry.plugins.append(attrs.evolve(record, error=_SWITCHED_OFF))
+            remedy = "To use it, add its name to GLOBALWORKSPACE_PLUGINS, or unset that"
+            registry.plugins.append(attrs.evolve(record, error=_SWITCHED_OFF, remedy=remedy))
             continue
         taken = next(
             (p for p in registry.plugins if p.name == point.name and p.error is None), None
@@ -224,13 +235,15 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
             reason = (
                 f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
             )
-            registry.plugins.append(attrs.evolve(record, error=reason))
+            remedy = f"Uninstall one of the two; this one by: pip uninstall {distribution}"
+            registry.plugins.append(attrs.evolve(record, error=reason, remedy=remedy))
             continue
         try:
             module = point.load()
         except (Exception, SystemExit) as problem:  # a broken plugin must not stop the host
-            reason, details = _reason(problem), traceback.format_exc()
-            registry.plugins.append(attrs.evolve(record, error=reason, details=details))
+            remedy = f"Reinstall it and what it needs: pip install --force-reinstall {distribution}"
+            fault = {"error": _reason(problem), "details": traceback.format_exc()}
+            registry.plugins.append(attrs.evolve(record, remedy=remedy, **fault))
             continue
         registry.add(module, record)
     if os.environ.get("GLOBALWORKSPACE_STRICT", "") not in ("", "0"):
@@ -241,10 +254,10 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
 def _raise_broken(registry: Registry) -> None:
     broken = [p for p in registry.plugins if p.error not in (None, _SWITCHED_OFF)]
     if broken:
-        reasons = "; ".join(f'"{p.name}" ({p.distribution} {p.version}): {p.error}' for p in broken)
+        reasons = "; ".join(map(str, broken))
         raise PluginError(
-            f"GLOBALWORKSPACE_STRICT is set and these plugins are out of use: {reasons}. Repair or "
-            "uninstall them, or unset GLOBALWORKSPACE_STRICT to go on without them."
+            f"GLOBALWORKSPACE_STRICT is set and these plugins are out of use: {reasons}. Or unset "
+            "GLOBALWORKSPACE_STRICT to go on without them."
         )
 
 
@@ -252,9 +265,8 @@ def _registrations(module: ModuleType, record: PluginRecord) -> list[Registratio
     api = getattr(module, "globalworkspace_api", None)
     if api != hookspecs.API_VERSION:
         raise PluginError(
-            f"it was written for plugin API {api!r}, this is API {hookspecs.API_VERSION}; "
-            f"set globalworkspace_api = {hookspecs.API_VERSION} in {record.module} or install a "
-            "matching version"
+            f"it was written for plugin API {api!r}, this is API {hookspecs.API_VERSION} "
+            f"(its author sets globalworkspace_api in {record.module})"
         )
     manager = pluggy.PluginManager(
         hookspecs.PROJECT

@@ -92,6 +92,35 @@ def test_a_missing_kind_names_broken_plugins_that_may_bring_it():
         registry.find("domain", "image-vae")
 
 
+REMEDIES = {
+    # what is wrong with the plugin "it" -> what to do
+    "not importable": "pip install --force-reinstall globalworkspace-it",
+    "another API": "pip install --upgrade globalworkspace-it globalworkspace",
+    "a misspelt hook": "pip install --upgrade globalworkspace-it globalworkspace",
+    "switched off": "add its name to GLOBALWORKSPACE_PLUGINS, or unset that",
+    "a taken name": "pip uninstall globalworkspace-it",
+}
+
+
+@pytest.mark.parametrize("case", REMEDIES)
+def test_a_missing_kind_names_the_remedy_of_each_plugin_that_is_out_of_use(case, monkeypatch):
+    brings = {DOMAINS: [("other", "m:K")]}
+    points = {
+        "not importable": [broken("it", ImportError("torchvision::nms"))],
+        "another API": [plugin("it", brings, api=2)],
+        "a misspelt hook": [plugin("it", {"register_domain": [("k", "m:K")]})],
+        "switched off": [plugin("it", brings)],
+        "a taken name": [plugin("it", brings, dist="d", value="a"), plugin("it", brings)],
+    }
+    if case == "switched off":
+        monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", "none-of-them")
+    registry = discover(points[case])
+    with pytest.raises(PluginError) as caught:
+        registry.find("domain", "image-vae")
+    assert registry.plugins[-1].error in str(caught.value)
+    assert str(caught.value).endswith(REMEDIES[case])
+
+
 def test_an_unknown_kind_gets_the_nearest_known_one():
     registry = discover([plugin("good", {DOMAINS: [("image-vae", "m:V")]})])
     with pytest.raises(PluginError, match='Did you mean "image-vae"'):

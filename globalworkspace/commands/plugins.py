@@ -48,7 +48,7 @@ class Plugins:
         for plugin in registry.plugins:
             print(
                 f"{plugin.name} ({plugin.distribution} {plugin.version})"
-                + (f": out of use, {plugin.error}" if plugin.error else "")
+                + (f": out of use, {plugin.error}. {plugin.remedy}" if plugin.error else "")
             )
             for r in registry.registrations:
                 if r.owner == plugin.name and plugin.error is None:
@@ -66,6 +66,7 @@ def _entry(plugin: PluginRecord, registry: Registry, states: dict[int, str]) -> 
         "version": plugin.version,
         "module": plugin.module,
         "error": plugin.error,
+        "remedy": plugin.remedy,
         "details": plugin.details,
         "kinds": [
             {

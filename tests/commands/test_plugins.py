@@ -47,7 +47,9 @@ def test_checking_finds_a_target_that_is_nothing_of_its_category(installed, caps
 def test_a_plugin_that_cannot_be_imported_is_listed_with_its_reason(installed, capsys):
     installed(broken("bad", RuntimeError("no libfoo")))
     assert main(["plugins"]) == 1
-    assert "out of use, RuntimeError: no libfoo" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "out of use, RuntimeError: no libfoo. Reinstall it" in shown
+    assert "pip install --force-reinstall globalworkspace-bad" in shown
 
 
 def test_json_holds_the_same(installed, capsys):
