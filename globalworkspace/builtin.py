@@ -80,6 +80,11 @@ def register_networks(register: Register) -> None:
         summary="residual MLPs over all columns",
     )
     register(
+        "plain-mlp",
+        "globalworkspace.networks:PlainMLPNetworks",
+        summary="the paper's plain ReLU layers",
+    )
+    register(
         "attention",
         "globalworkspace.networks:AttentionNetworks",
         summary="attention pooling of sequences",

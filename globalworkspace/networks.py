@@ -87,6 +87,51 @@ class MLPNetworks:
         return MLP(dim, spec.dim, **sizes)
 
 
+class PlainMLPNetworks:
+    """Network kind `plain-mlp`: the paper's, linear layers with a ReLU between each two.
+
+    Without normalisation and residuals; for reproducing the paper's figures, and for timing against
+    its authors' code on equal networks.
+    """
+
+    @staticmethod
+    def encoder(spec: LatentSpec, dim: int, **sizes: Any) -> nn.Module:
+        """Standard latents (B, spec.dim) -> codes (B, dim); `sizes` are those of `plain_mlp`."""
+        return plain_mlp(spec.dim, dim, **sizes)
+
+    @staticmethod
+    def decoder(spec: LatentSpec, dim: int, **sizes: Any) -> nn.Module:
+        """States (B, dim) -> raw predictions (B, spec.dim)."""
+        return plain_mlp(dim, spec.dim, **sizes)
+
+
+def plain_mlp(
+    in_dim: int,
+    out_dim: int,
+    *,
+    hidden_dim: int = 128,
+    num_layers: int = 2,
+    dropout: float = 0.0,
+    linear_path: bool = False,
+) -> nn.Sequential:
+    """`num_layers` times Linear-ReLU(-Dropout), then Linear.
+
+    Raises:
+        ConfigError: If a linear path is wanted: there is none beside these layers.
+    """
+    if linear_path:
+        raise ConfigError(
+            'The network "plain-mlp" has no linear path, which linear_path=True (and the '
+            'initializer "cca") needs. Use the network "mlp".'
+        )
+    layers: list[nn.Module] = []
+    for index in range(num_layers):
+        layers += [nn.Linear(hidden_dim if index else in_dim, hidden_dim), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(hidden_dim, out_dim))
+
+
 class AttentionNetworks:
     """Network kind `attention`: sequences are pooled by learned attention, whatever their length.
 

@@ -6,7 +6,7 @@ from globalworkspace import GlobalWorkspace, LatentSpec, Part, Table
 from globalworkspace.errors import ConfigError, PluginError
 from globalworkspace.initializers import cca
 from globalworkspace.latents import pack_sequence, unpack_sequence
-from globalworkspace.networks import MLP, AttentionNetworks
+from globalworkspace.networks import MLP, AttentionNetworks, plain_mlp
 from globalworkspace.training.trainer import Trainer, TrainerConfig
 
 CLIP = LatentSpec(
@@ -37,6 +37,18 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(network(values), network(values))
     network.eval()
     assert torch.equal(network(values), network(values))
+
+
+def test_plain_layers_are_linear_and_relu_alone():
+    network = plain_mlp(3, 5, hidden_dim=7, num_layers=2)
+    assert [type(layer).__name__ for layer in network] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    kinds = [type(x).__name__ for x in plain_mlp(3, 5, num_layers=1, dropout=0.3)]
+    assert kinds == ["Linear", "ReLU", "Dropout", "Linear"]
+    networks = dict.fromkeys(("left", "right"), "plain-mlp")
+    workspace = GlobalWorkspace({n: Vector(3) for n in networks}, dim=4, networks=networks)
+    assert workspace.translate({"left": torch.zeros(2, 3)}, "right", latents=True).shape == (2, 3)
+    with pytest.raises(ConfigError, match='no linear path.*Use the network "mlp"'):
+        GlobalWorkspace({"left": Vector(3)}, networks={"left": "plain-mlp"}, linear_path=True)
 
 
 def test_pooling_ignores_padding_and_counts_positions():

@@ -1,0 +1,234 @@
+"""How much faster a training step is than in the authors' `shimmer` through Lightning.
+
+    python tests/benchmarks/step_speed.py --shimmer-python PATH    # the Python that has shimmer
+
+Equal work on both sides: n unmatched batches of B rows and one matched batch of B rows with all n
+domains, latents of 12, 11, 64 and 32 dimensions in turn, workspace 12, five linear layers with ReLU
+in each encoder and decoder, all four loss families, AdamW; one thread, CPU time of a step. In
+shimmer the translations of three domains and more go from all others to one; so do ours here. Each
+cell is measured in turns, ours after theirs; a ratio belongs to one turn.
+
+Shimmer is installed from its public source (commit d729e5e) with Lightning 2.6.6 in an environment
+of its own; see peers/shimmer_steps.py for the two things put around it.
+
+Writes docs/results/step-speed.{md,json} and the step_speedup_ figures of claims.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from claims import record
+
+from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
+from globalworkspace.data.sampler import Segment
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
+from globalworkspace.routes import Route
+from globalworkspace.training.callbacks import Callback, Training
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+PEER = Path(__file__).parent / "peers" / "shimmer_steps.py"
+DIMS, ROWS = (12, 11, 64, 32), 20_000
+GRID = [(n, batch, 32) for n in (2, 3, 4, 8) for batch in (256, 512, 2056)] + [(2, 512, 256)]
+MODES: dict[str, dict[str, Any]] = {
+    "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
+    "compiled": {"precision": "fp32", "compile": True},
+}
+COMMAND = "python tests/benchmarks/step_speed.py --shimmer-python PATH"
+
+
+class Latent(DomainModule):
+    """Latents as they come."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.latent = LatentSpec.continuous(dim)
+
+    def encode(self, raw: Any) -> Any:
+        return raw
+
+    def config(self) -> dict[str, Any]:
+        return {"dim": self.latent.dim}
+
+
+class AllToOne(Translation):
+    """Shimmer's translations: from all other domains of a matched row to each."""
+
+    def routes(self, segment: Segment) -> Iterable[Route]:
+        for target in segment.group:
+            others = tuple(name for name in segment.group if name != target)
+            if others:
+                yield Route(others, target)
+
+
+class Clock(Callback):
+    """CPU time between two steps."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last, self.times = first, last, {}
+
+    def step_done(self, training: Training) -> None:
+        if training.step in (self.first, self.last):
+            self.times[training.step] = time.process_time()
+
+    def ms(self) -> float:
+        return 1000 * (self.times[self.last] - self.times[self.first]) / (self.last - self.first)
+
+
+def ours(job: dict[str, Any]) -> float:
+    """Milliseconds of CPU time per step of our trainer."""
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    dims = {f"d{i}": DIMS[i % len(DIMS)] for i in range(job["n"])}
+    table = Table.from_columns(
+        {n: torch.randn(ROWS, d, generator=generator) for n, d in dims.items()}
+    )
+    workspace = GlobalWorkspace(
+        {name: Latent(dim) for name, dim in dims.items()},
+        dim=12,
+        hidden_dim=job["width"],
+        num_layers=4,
+        networks=dict.fromkeys(dims, "plain-mlp"),
+        fusion="single",
+    )
+    clock = Clock(job["warmup"], job["warmup"] + job["steps"])
+    config = TrainerConfig(
+        steps=clock.last,
+        batch_size=job["batch"],
+        unmatched_batch_size=job["batch"],
+        device="cpu",
+        progress=False,
+        **MODES[job["mode"]],
+    )
+    families = [AllToOne(1.0), Contrastive(0.1, on="code"), DemiCycle(1.0), Cycle(1.0)]
+    Trainer(config, families, callbacks=[clock]).fit(workspace, table, latents=True)
+    return clock.ms()
+
+
+def measured(command: list[str], job: dict[str, Any]) -> float:
+    """The same in a process of its own, which prints {"ms": ...} last."""
+    done = subprocess.run([*command, json.dumps(job)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command} {job} failed:\n{done.stderr[-2000:]}")
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["ms"])
+
+
+def cell(n: int, batch: int, width: int, modes: list[str], args: argparse.Namespace) -> Any:
+    """Times of one size, in turns."""
+    times: dict[str, list[float]] = {"shimmer": [], **{mode: [] for mode in modes}}
+    work = n * n * batch * width
+    steps = max(min(int(args.effort / work), 120), 8)
+    job = {"n": n, "batch": batch, "width": width, "steps": steps, "warmup": 5}
+    own = [sys.executable, __file__, "--one"]
+    for _ in range(args.repeats):
+        times["shimmer"].append(
+            measured([args.shimmer_python, str(PEER)], job | {"kind": "lightning"})
+        )
+        for mode in modes:
+            times[mode].append(measured(own, job | {"mode": mode}))
+    print(
+        n, batch, width, {k: round(statistics.median(v), 2) for k, v in times.items()}, flush=True
+    )
+    return {"n": n, "batch": batch, "width": width, "steps": steps, "ms": times}
+
+
+def ratios(result: dict[str, Any], mode: str) -> list[float]:
+    """Shimmer's time over ours, one per turn."""
+    ms = result["ms"]
+    return [theirs / mine for theirs, mine in zip(ms["shimmer"], ms[mode], strict=True)]
+
+
+def claim(name: str, results: list[dict[str, Any]], modes: list[str]) -> None:
+    """The smallest median ratio over the cells, each with its better mode."""
+    best = [
+        max((ratios(r, m) for m in modes if m in r["ms"]), key=statistics.median) for r in results
+    ]
+    worst = min(best, key=statistics.median)
+    record(name, statistics.median(worst), min(worst), max(worst), "x", len(worst), COMMAND)
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """docs/results/step-speed.md."""
+    lines = [
+        "# The time of a training step",
+        "",
+        f"    {COMMAND}",
+        "",
+        *(__doc__ or "").split("\n\n")[2].splitlines(),
+        "",
+        "Times are medians of milliseconds, ratios are medians with their range.",
+        "",
+        "| domains | rows B | width | shimmer | "
+        + " | ".join(f"{m} | ratio" for m in MODES)
+        + " |",
+        "|---|---|---|---|" + "---|---|" * len(MODES),
+    ]
+    for result in results:
+        row = [str(result[key]) for key in ("n", "batch", "width")]
+        row.append(f"{statistics.median(result['ms']['shimmer']):.1f}")
+        for mode in MODES:
+            if mode not in result["ms"]:
+                row += ["", ""]
+                continue
+            found = ratios(result, mode)
+            row.append(f"{statistics.median(result['ms'][mode]):.1f}")
+            row.append(f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})")
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print and record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--shimmer-python")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--effort", type=float, default=4e6, help="work per measurement")
+    parser.add_argument("--cells", help="such as 2,512,32;4,512,32 (records nothing)")
+    parser.add_argument("--modes", default="fp32,bf16,compiled")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps({"ms": ours(json.loads(args.one))}))
+        return
+    if not args.shimmer_python:
+        parser.error("--shimmer-python PATH is needed")
+    grid = GRID
+    if args.cells:
+        grid = [tuple(map(int, c.split(","))) for c in args.cells.split(";")]  # type: ignore[misc]
+    modes = args.modes.split(",")
+    results = [cell(*size, modes, args) for size in grid]
+    print(page(results))
+    if args.cells:
+        return
+    (RESULTS / "step-speed.json").write_text(json.dumps(results, indent=1) + "\n")
+    (RESULTS / "step-speed.md").write_text(page(results))
+    narrow = [r for r in results if r["width"] == 32]
+    wide = [r for r in results if r["width"] == 256]
+    claim("step_speedup_min_vs_shimmer_lightning", narrow, ["fp32"])
+    claim(
+        "step_speedup_b2056_vs_shimmer_lightning",
+        [r for r in narrow if r["batch"] == 2056],
+        ["fp32"],
+    )
+    larger = [r for r in narrow if r["batch"] >= 512]
+    claim("step_speedup_compiled_or_bf16_min", larger, ["bf16", "compiled"])
+    claim("step_speedup_width256_fp32", wide, ["fp32"])
+    claim("step_speedup_width256_bf16", wide, ["bf16"])
+
+
+if __name__ == "__main__":
+    main()
