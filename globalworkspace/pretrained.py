@@ -22,6 +22,8 @@ from globalworkspace.errors import CheckpointError, DomainError, PluginError, Wo
 from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.references import resolve
 from globalworkspace.registry import Registration, get_registry
+from globalworkspace.saved_kinds import describe_kind, find_saved
+from globalworkspace.settings import located
 from globalworkspace.training.checkpoint import (
     load_json,
     load_tensors,
@@ -32,6 +34,7 @@ from globalworkspace.training.checkpoint import (
 from globalworkspace.workspace import GlobalWorkspace
 
 CONFIG, WEIGHTS, CARD, ASSETS = "config.json", "model.safetensors", "README.md", "assets"
+_PER_DOMAIN = ("encoders", "decoders", "standardizers")
 
 
 class MissingDomain(DomainModule):
@@ -91,12 +94,16 @@ def build_domain(kind: str, config: Mapping[str, Any]) -> DomainModule:
         PluginError: If the kind is unknown.
         DomainError: If its settings do not fit, naming the kind.
     """
-    loaded: type[DomainModule] = get_registry().load("domain", kind)
+    return _built(get_registry().find("domain", kind), config)
+
+
+def _built(registration: Registration, config: Mapping[str, Any]) -> DomainModule:
+    loaded: type[DomainModule] = registration.load()
     try:
         return loaded.from_config(config)
     except TypeError as error:
         raise DomainError(
-            f'The settings of the domain kind "{kind}" do not fit: {error}.'
+            f'The settings of the domain kind "{registration.kind}" do not fit: {error}.'
         ) from error
 
 
@@ -115,12 +122,9 @@ def _names(registration: Registration, cls: type) -> bool:
 
 
 def _write_domain(module: DomainModule, folder: Path) -> None:
-    registration = kind_of(module)
     entry: dict[str, Any] = {
-        "kind": f"{registration.owner}:{registration.kind}" if registration else None,
+        **describe_kind(kind_of(module)),
         "class": type(module).__name__,
-        "distribution": registration.distribution if registration else None,
-        "version": registration.version if registration else None,
         "config": module.config(),
         "latent": module.latent.to_json(),
         "stores_weights": bool(module.stores_weights and module.state_dict()),
@@ -146,7 +150,7 @@ def _read_domain(folder: Path) -> DomainModule:
             f"Its class {entry.get('class')} was not registered by a plugin; pass the module: "
             f"from_pretrained(path, domains={{...}})."
         )
-    module = build_domain(_known_kind(entry), entry["config"])
+    module = _built(find_saved("domain", entry), entry["config"])
     _fill_domain(module, entry, folder)
     return freeze(module)
 
@@ -163,25 +167,6 @@ def _fill_domain(module: DomainModule, entry: Mapping[str, Any], folder: Path) -
         module.load_assets(folder / ASSETS)
 
 
-def _known_kind(entry: Mapping[str, Any]) -> str:
-    """The saved kind, by its owner if that plugin is here, else bare (another may bring it)."""
-    kind = str(entry["kind"])
-    try:
-        get_registry().find("domain", kind)
-    except PluginError as error:
-        bare = kind.rpartition(":")[2]
-        try:
-            get_registry().find("domain", bare)
-        except PluginError:
-            raise PluginError(
-                f"{error} The workspace was saved with {entry.get('distribution')} "
-                f"{entry.get('version')}: "
-                f"pip install {entry.get('distribution')}"
-            ) from None
-        return bare
-    return kind
-
-
 # ---- a workspace
 
 
@@ -189,14 +174,21 @@ def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
     """Write config.json, model.safetensors, domains/<name>/ and README.md under one manifest."""
 
     def fill(scratch: Path) -> None:
-        names = list(workspace.domains)
+        names, registry = list(workspace.domains), get_registry()
+        settings = workspace.config()
+        networks = {
+            name: describe_kind(registry.find("network", choice["kind"]))
+            for name, choice in settings["networks"].items()
+        }
         config = {
             "globalworkspace": __version__,
-            "workspace": workspace.config(),
+            "workspace": settings,
+            "fusion": describe_kind(registry.find("fusion", settings["fusion"])),
             "domains": {
                 name: {
                     "latent": workspace.domains[name].latent.to_json(),
                     "standardized": name in workspace.standardized,
+                    "network": networks.get(name),
                 }
                 for name in names
             },
@@ -216,12 +208,16 @@ def load_workspace(
 ) -> GlobalWorkspace:
     """Load what `save_pretrained` wrote.
 
+    A domain whose plugin is missing works on latents only; one whose networks are of a kind that is
+    missing is left out. Both come with a warning that names what to install.
+
     Args:
         folder: The folder.
         domains: Modules to use instead of building the saved ones, by name.
 
     Raises:
         CheckpointError: If the folder is missing, damaged, or does not fit.
+        PluginError: If no installed plugin brings the fusion, or the network of any domain.
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -234,8 +230,13 @@ def load_workspace(
         raise DomainError(
             f'"{path}" has no domain "{unknown[0]}"; it has {", ".join(config["domains"])}.'
         )
+    with located(f'"{path}"'):
+        settings, left_out = _known_kinds(config)
     modules: dict[str, DomainModule] = {}
     for name, entry in config["domains"].items():
+        if name in left_out:
+            warnings.warn(f'Domain "{name}" is left out: {left_out[name]}', stacklevel=3)
+            continue
         spec = LatentSpec.from_json(entry["latent"])
         home = path / "domains" / name
         if name in given:
@@ -254,18 +255,47 @@ def load_workspace(
         except WorkspaceError as error:
             warnings.warn(f'Domain "{name}" works on latents only: {error}', stacklevel=3)
             modules[name] = MissingDomain(name, spec, str(error), load_json(home / CONFIG))
-    workspace = GlobalWorkspace(modules, **config["workspace"])
-    weights = load_tensors(path / WEIGHTS)
-    for name, entry in config["domains"].items():
-        if entry["standardized"]:
+    workspace = GlobalWorkspace(modules, **settings)
+    weights = {
+        key: value
+        for key, value in load_tensors(path / WEIGHTS).items()
+        if not key.startswith(
+            tuple(f"{part}.domain_{name}." for part in _PER_DOMAIN for name in left_out)
+        )
+    }
+    for name, module in modules.items():
+        if config["domains"][name]["standardized"]:
             stem = f"standardizers.domain_{name}."
             parts = {key: weights[stem + key] for key in ("mean", "std", "alive")}
-            workspace.restore_standardizer(name, Standardizer(modules[name].latent, **parts))
+            workspace.restore_standardizer(name, Standardizer(module.latent, **parts))
     try:
         workspace.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f'The weights in "{path}" do not fit its config: {error}') from None
     return workspace.eval()
+
+
+def _known_kinds(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The workspace's settings with the kinds as they are known here, and domain -> why not.
+
+    A network that is missing costs its domain. A fusion that is missing costs the workspace, whose
+    states are what the fusion makes.
+    """
+    registry, settings = get_registry(), dict(config["workspace"])
+    fusion = config.get("fusion") or {"kind": settings["fusion"]}
+    settings["fusion"] = registry.name_of(find_saved("fusion", fusion))
+    networks, left_out = {}, {}
+    for name, choice in settings.get("networks", {}).items():
+        try:
+            found = find_saved("network", config["domains"][name].get("network") or choice)
+            found.load()  # a plugin whose network cannot be imported is as good as missing
+        except PluginError as error:
+            left_out[name] = str(error)
+        else:
+            networks[name] = {**choice, "kind": registry.name_of(found)}
+    if len(left_out) == len(config["domains"]):
+        raise PluginError(f"No domain is left: {next(iter(left_out.values()))}")
+    return settings | {"networks": networks}, left_out
 
 
 def _model_card(workspace: GlobalWorkspace) -> str:

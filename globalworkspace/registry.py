@@ -114,10 +114,14 @@ class Registry:
     registrations: list[Registration] = attrs.field(factory=list)
 
     def kinds(self, category: str) -> dict[str, Registration]:
-        """What to write -> registration: the kind alone where that is enough, else `owner:kind`."""
+        """What to write (see `name_of`) -> registration."""
         entries = [r for r in self.registrations if r.category == category]
         ordered = sorted(entries, key=lambda r: (r.kind, r.owner))
-        return {f"{r.owner}:{r.kind}" if self.clash(r) else r.kind: r for r in ordered}
+        return {self.name_of(r): r for r in ordered}
+
+    def name_of(self, entry: Registration) -> str:
+        """What to write for it: the kind alone where that is enough, else `owner:kind`."""
+        return f"{entry.owner}:{entry.kind}" if self.clash(entry) else entry.kind
 
     def clash(self, entry: Registration) -> str | None:
         """Why `entry` goes by `owner:kind` only; None where its kind alone names it.
@@ -157,6 +161,13 @@ class Registry:
             raise PluginError(
                 f'Two plugins bring {_a(category)} kind "{bare}". Say which one: {choices}.'
             )
+        message = self.missing(category, kind)
+        if all(p.error is None for p in self.plugins):
+            message += " Install the add-on that brings it: pip install globalworkspace-<name>."
+        raise PluginError(message)
+
+    def missing(self, category: str, kind: str) -> str:
+        """That nobody brings `kind`, what is known, and which plugins are out of use."""
         known = sorted(self.kinds(category))
         message = (
             f'No installed plugin brings {_a(category)} kind "{kind}". '
@@ -168,10 +179,8 @@ class Registry:
         broken = [p for p in self.plugins if p.error is not None]
         if broken:
             reasons = "; ".join(map(str, broken))
-            message += f" These plugins are out of use and may bring it: {reasons}"
-        else:
-            message += " Install the add-on that brings it: pip install globalworkspace-<name>."
-        raise PluginError(message)
+            message += f" These plugins are out of use and may bring it: {reasons}."
+        return message
 
     def load(self, category: str, kind: str) -> Any:
         """Import and return what `kind` names."""

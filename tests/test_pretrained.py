@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 import types
 
@@ -9,6 +10,9 @@ from core_domains import Vector, Weighted, discover_with, plugin
 
 from globalworkspace import GlobalWorkspace, load_domain, save_domain
 from globalworkspace.errors import CheckpointError, DomainError, PluginError
+from globalworkspace.fusion import Mean
+from globalworkspace.networks import MLPNetworks
+from globalworkspace.training.checkpoint import write_folder
 
 
 @pytest.fixture
@@ -19,7 +23,9 @@ def registered(monkeypatch):
     monkeypatch.setitem(sys.modules, "core_toy", module)
     point = plugin("toy", {"register_domains": [("weighted", "core_toy:Weighted")]})
     present = [point]
-    monkeypatch.setattr("globalworkspace.pretrained.get_registry", lambda: discover_with(present))
+    for module in ("pretrained", "saved_kinds"):
+        patched = f"globalworkspace.{module}.get_registry"
+        monkeypatch.setattr(patched, lambda: discover_with(present))
     return present
 
 
@@ -121,6 +127,130 @@ def test_a_module_passed_by_hand_gets_the_saved_weights(tmp_path, registered):
     given = {"photo": module, "type": Vector(6)}
     GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=given)
     assert torch.equal(module.linear.weight, ws.domains["photo"].linear.weight)
+
+
+class FirstOne(Mean):
+    """A fusion of a stranger's."""
+
+
+@pytest.fixture
+def stranger(monkeypatch):
+    """Registrations of a plugin `toy`; what is taken out of the list is uninstalled."""
+    module = types.ModuleType("core_toy")
+    module.Nets, module.First = MLPNetworks, FirstOne
+    monkeypatch.setitem(sys.modules, "core_toy", module)
+    hooks = {
+        "register_networks": [("nets", "core_toy:Nets"), ("mlp", "core_toy:Nets")],
+        "register_fusions": [("first", "core_toy:First")],
+    }
+    registry = discover_with([plugin("toy", hooks)])
+    for module in ("pretrained", "saved_kinds", "workspace"):
+        monkeypatch.setattr(f"globalworkspace.{module}.get_registry", lambda: registry)
+
+    def uninstall(category, owner="toy"):
+        registry.plugins = [p for p in registry.plugins if p.name != owner]
+        registry.registrations = [
+            r for r in registry.registrations if (r.category, r.owner) != (category, owner)
+        ]
+
+    return types.SimpleNamespace(registry=registry, uninstall=uninstall)
+
+
+def with_networks_of(kind, **options):
+    networks = {"photo": kind}
+    return GlobalWorkspace(
+        {"photo": Vector(4), "type": Vector(6)}, dim=5, networks=networks, **options
+    )
+
+
+GIVEN = {"photo": Vector(4), "type": Vector(6)}
+
+
+@pytest.mark.parametrize("kind", ["nets", "toy:mlp"])
+def test_a_missing_network_costs_its_domain_and_names_what_to_install(tmp_path, stranger, kind):
+    ws = with_networks_of(kind)
+    ws.fit_standardizers({"photo": torch.randn(9, 4), "type": torch.randn(9, 6)})
+    ws.save_pretrained(tmp_path / "ws")
+    back = GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+    assert back.config() == ws.config() and list(back.domains) == ["photo", "type"]
+    stranger.uninstall("network")
+    message = (
+        r'Domain "photo" is left out: No installed plugin brings a network kind "toy:.*'
+        r"saved with globalworkspace-toy 1.2: pip install globalworkspace-toy$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        back = GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+    assert list(back.domains) == ["type"]
+    given = {"type": torch.randn(3, 6)}
+    assert torch.equal(back.encode(given).code, ws.encode(given).code)
+
+
+def test_a_network_that_cannot_be_imported_costs_its_domain(tmp_path, stranger, monkeypatch):
+    with_networks_of("nets").save_pretrained(tmp_path / "ws")
+    monkeypatch.delattr("core_toy.Nets")
+    with pytest.warns(UserWarning, match='"photo" is left out: .*--force-reinstall globalworksp'):
+        back = GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+    assert list(back.domains) == ["type"]
+
+
+def test_a_workspace_of_which_no_domain_is_left_is_refused(tmp_path, stranger):
+    ws = GlobalWorkspace({"photo": Vector(4)}, dim=5, networks={"photo": "nets"})
+    ws.save_pretrained(tmp_path / "ws")
+    stranger.uninstall("network")
+    with pytest.raises(PluginError, match="No domain is left: .*pip install globalworkspace-toy"):
+        GlobalWorkspace.from_pretrained(tmp_path / "ws")
+
+
+def test_a_missing_fusion_names_what_to_install(tmp_path, stranger):
+    with_networks_of("mlp", fusion="first").save_pretrained(tmp_path / "ws")
+    back = GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+    assert isinstance(back.fusion, FirstOne)
+    stranger.uninstall("fusion")
+    message = r'ws": No installed plugin brings a fusion kind "toy:first".* pip install globalwo'
+    with pytest.raises(PluginError, match=message):
+        GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+
+
+def test_an_add_on_that_no_longer_brings_a_kind_is_named_with_the_version_that_did(
+    tmp_path, stranger
+):
+    with_networks_of("mlp", fusion="first").save_pretrained(tmp_path / "ws")
+    records = list(stranger.registry.plugins)
+    stranger.uninstall("fusion")
+    stranger.registry.plugins = records
+    with pytest.raises(PluginError, match=r'pip install "globalworkspace-toy==1.2"'):
+        GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+
+
+def test_a_kind_that_another_plugin_has_come_to_bring_too_is_still_the_saved_one(
+    tmp_path, stranger
+):
+    with_networks_of("nets").save_pretrained(tmp_path / "ws")
+    (nets,) = [r for r in stranger.registry.registrations if r.kind == "nets"]
+    stranger.registry.registrations.append(attrs.evolve(nets, owner="other", target="math:pi"))
+    back = GlobalWorkspace.from_pretrained(tmp_path / "ws", domains=GIVEN)
+    assert back.config()["networks"]["photo"]["kind"] == "toy:nets"
+
+
+def test_a_config_of_before_owners_were_saved_still_loads(tmp_path, stranger):
+    ws = with_networks_of("nets", fusion="first")
+    ws.save_pretrained(tmp_path / "ws")
+
+    def fill(scratch):
+        shutil.copytree(tmp_path / "ws", scratch, dirs_exist_ok=True)
+        (scratch / "manifest.json").unlink()
+        config = json.loads((scratch / "config.json").read_text())
+        del config["fusion"]
+        for entry in config["domains"].values():
+            del entry["network"]
+        (scratch / "config.json").write_text(json.dumps(config))
+
+    write_folder(tmp_path / "old", fill)
+    back = GlobalWorkspace.from_pretrained(tmp_path / "old", domains=GIVEN)
+    assert back.config() == ws.config()
+    stranger.uninstall("network")
+    with pytest.warns(UserWarning, match='"photo" is left out: No installed plugin brings'):
+        GlobalWorkspace.from_pretrained(tmp_path / "old", domains=GIVEN)
 
 
 def flip(file):

@@ -118,7 +118,7 @@ def test_a_missing_kind_names_the_remedy_of_each_plugin_that_is_out_of_use(case,
     with pytest.raises(PluginError) as caught:
         registry.find("domain", "image-vae")
     assert registry.plugins[-1].error in str(caught.value)
-    assert str(caught.value).endswith(REMEDIES[case])
+    assert str(caught.value).endswith(f"{REMEDIES[case]}.")
 
 
 def test_an_unknown_kind_gets_the_nearest_known_one():

@@ -55,3 +55,34 @@ def test_a_workspace_without_one_add_on_works_on_the_others_and_names_what_to_in
     assert "LATENTS (1, 3)" in lines
     error = next(line for line in lines if line.startswith("ERROR"))
     assert "globalworkspace-touch" in error
+
+
+NETWORKS = """
+from globalworkspace import hookimpl
+globalworkspace_api = 1
+@hookimpl
+def register_networks(register):
+    register("grip", "globalworkspace.networks:MLPNetworks", summary="a test")
+"""
+
+
+def test_a_workspace_without_the_add_on_of_one_network_works_on_the_other_domains(tmp_path):
+    wheels = [throwaway.build_wheel(throwaway.ROOT, tmp_path / "wheels")]
+    homes = [
+        write_plugin("taste", tmp_path / "taste"),
+        throwaway.write_project(
+            tmp_path / "grip", "globalworkspace-grip", {"gw_grip.py": NETWORKS}, {"grip": "gw_grip"}
+        ),
+    ]
+    wheels += [throwaway.build_wheel(home, tmp_path / "wheels") for home in homes]
+    environment = throwaway.make_environment(tmp_path, *wheels)
+    with_network = MAKE.replace("dim=4", "dim=4, networks={'skin': 'grip'}")
+    made = environment.run("-c", with_network.replace('"touch"', '"taste"'), cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    environment.uninstall("globalworkspace-grip")
+    used = environment.run("-c", USE[: USE.index("latents =")], cwd=tmp_path)
+    assert used.returncode == 0, used.stderr
+    warning, answer = used.stdout.splitlines()
+    assert 'Domain "skin" is left out' in warning
+    assert warning.endswith("pip install globalworkspace-grip")
+    assert answer == made.stdout.strip()
