@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from globalworkspace.errors import DataError
+from globalworkspace.references import digest_files
 
 
 @attrs.frozen
@@ -70,7 +71,7 @@ def take_cells(cells: Any, items: Tensor) -> Any:
 
 
 def digest_cells(cells: Any) -> str | None:
-    """SHA-256 of the content (of files, too); None if something in it cannot be digested."""
+    """SHA-256 of the content (files and folders, too); None if some of it cannot be digested."""
     digest = hashlib.sha256()
     try:
         _update(digest, cells)
@@ -94,7 +95,10 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(value).tobytes())
     elif isinstance(value, Path):
         digest.update(f"file {value.suffix}\0".encode())  # its content counts, not where it lies
-        _update_file(digest, str(value))
+        if value.is_dir():
+            digest.update(digest_files(value).encode())
+        else:
+            _update_file(digest, str(value))
     elif isinstance(value, str):
         digest.update(f"text {value}\0".encode())
         if len(value) < 1024 and "\n" not in value and os.path.isfile(value):

@@ -23,7 +23,8 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
     """A folder of files, named in the column `file_name` of `metadata.csv` or `.jsonl`.
 
     This is the layout of Hugging Face's `imagefolder` and `audiofolder`. The column `file_name`,
-    and any other whose name ends in `_file_name`, holds paths relative to the metadata file.
+    and any other whose name ends in `_file_name`, holds paths relative to the metadata file. An
+    item that is a folder itself (a clip as its frames) is named in the same way.
 
     Args:
         path: The folder.
@@ -52,7 +53,7 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
                 if is_missing(record[key]):
                     continue
                 record[key] = folder / str(record[key])
-                if not record[key].is_file():
+                if not record[key].exists():  # a folder may be an item: the frames of a clip
                     raise DataError(
                         f'Row {row} of "{file}" names "{record[key]}", which does not exist.'
                     )

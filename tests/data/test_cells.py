@@ -68,6 +68,20 @@ def test_the_content_of_named_files_counts(tmp_path):
         assert digest_cells([cell]) != first
 
 
+def test_the_content_and_the_order_of_a_folders_files_count(tmp_path):
+    clip = tmp_path / "clip"
+    clip.mkdir()
+    digests = []
+    for frames in ({"0.png": b"1", "1.png": b"2"}, {"0.png": b"2", "1.png": b"1"}, {"0.png": b"2"}):
+        for file in clip.iterdir():
+            file.unlink()
+        for name, content in frames.items():
+            (clip / name).write_bytes(content)
+        digests.append(digest_cells([clip]))
+    assert None not in digests and len(set(digests)) == 3
+    assert digest_cells([clip.rename(tmp_path / "elsewhere")]) == digests[-1]
+
+
 def test_what_cannot_be_digested_has_no_digest(tmp_path):
     assert digest_cells([object()]) is None
     assert digest_cells([tmp_path / "missing.png"]) is None

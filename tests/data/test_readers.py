@@ -28,6 +28,14 @@ def test_a_folder_with_metadata_becomes_a_table_with_its_gaps(folder):
     assert table["tall"].take([0, 1]) == [1.5, 2.0]
 
 
+def test_an_item_may_be_a_folder(folder):
+    (folder / "clip").mkdir()
+    (folder / "clip" / "000.png").write_bytes(b"a frame")
+    write(folder, "metadata.csv", "file_name,words\nclip,a cat\n")
+    table = read_folder(str(folder), {"clip": "file_name"})
+    assert table["clip"].take([0]) == [folder / "clip"]
+
+
 def test_a_domain_of_several_columns_holds_records_and_is_missing_where_one_is(folder):
     columns = {"photo": "file_name", "caption": "words", "both": ["words", "height"]}
     table = read_folder(str(folder), columns)

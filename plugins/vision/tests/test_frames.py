@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, load_domain, save_domain
+from globalworkspace.components import load_table
 from globalworkspace.domain import Decodes
 from globalworkspace.errors import ConfigError, DomainError, PluginError
 from globalworkspace.latents import unpack_sequence
@@ -98,6 +99,19 @@ def test_a_tensor_a_list_of_pictures_a_folder_and_an_animation_are_all_clips(
     torch.testing.assert_close(found, found[:1].expand_as(found))
     torch.testing.assert_close(domain.encode(frames[None]), found[:1])
     assert domain.encode([]).shape == (0, 24)
+
+
+def test_clips_as_folders_are_read_by_the_data_set_folder(tmp_path: Path) -> None:
+    frames = {"rise": clip(3, 1), "fall": clip(2, 2)}
+    for name, pictures in frames.items():
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(pictures):
+            (tmp_path / name / f"{number:03d}.png").write_bytes(to_png(picture))
+    (tmp_path / "metadata.csv").write_text("file_name,way\nrise,up\nfall,down\n")
+    settings = {"kind": "folder", "path": str(tmp_path)}
+    table = load_table(settings, {"clip": "file_name", "way": "way"}, "[data]")
+    found = build().encode(table["clip"].take(torch.arange(2)))
+    assert torch.allclose(found, build().encode(list(frames.values())), atol=1e-5)
 
 
 def test_frames_of_several_sizes_are_one_clip() -> None:
