@@ -38,6 +38,7 @@ from globalworkspace.randomness import derived_generator, derived_seed
 from globalworkspace.sheet import write_sheet
 from globalworkspace.training import checkpoint
 from globalworkspace.training.config import TrainerConfig
+from globalworkspace.training.fit_identity import fit_identity, what_changed
 from globalworkspace.training.schedule import learning_rate
 
 
@@ -106,6 +107,7 @@ def fit_domain(
         Figures: `validation_loss`, `steps`, `seconds`, `dead_dimensions`.
 
     Raises:
+        ConfigError: If the checkpoint to go on from was made with other settings or other cells.
         DomainError: If the module has no training loss.
         DataError: If there are too few cells, or the loss is not finite.
     """
@@ -116,9 +118,10 @@ def fit_domain(
         )
     if not any(p.numel() for p in module.trainable_parameters()):
         raise DomainError(f"{type(module).__name__} has no parameters to train.")
-    run = _Fit(module, column, Path(folder), config or FitDomainConfig(), source)
-    if resume:
-        run.resume()
+    found = checkpoint.newest_checkpoint(Path(folder) / "checkpoints") if resume else None
+    run = _Fit(module, column, Path(folder), config or FitDomainConfig(), source, found)
+    if found is not None:
+        run.resume(found)
     return run.loop()
 
 
@@ -130,6 +133,7 @@ class _Fit:
         folder: Path,
         config: FitDomainConfig,
         source: Callable[[int], Any] | None,
+        found: Path | None,
     ) -> None:
         self.module, self.cells, self.folder, self.config, self.source = (
             module,
@@ -139,6 +143,9 @@ class _Fit:
             source,
         )
         items = column.first[column.present].unique()
+        self.identity = fit_identity(module, column.cells, items)
+        if found is not None:  # before anything costs time
+            self._refuse_changes(found)
         items = items[
             torch.randperm(len(items), generator=derived_generator(config.seed, "held out"))
         ]
@@ -297,28 +304,31 @@ class _Fit:
             "best_loss": best,
             "worse": self.worse,
             "config": attrs.asdict(self.config),
+            "identity": self.identity,
         }
         checkpoint.write_checkpoint(self.folder / "checkpoints", self.step, tensors, state)
 
-    def resume(self) -> None:
-        found = checkpoint.newest_checkpoint(self.folder / "checkpoints")
-        if found is None:
-            return
+    def _refuse_changes(self, found: Path) -> None:
+        """Raise a `ConfigError` that names every way in which this fit is another one."""
+        state = checkpoint.load_json(found / "state.json")
+        free = ("progress", "device", "sheet_items")
+        changed = sorted(
+            f"another {k}"
+            for k, x in attrs.asdict(self.config).items()
+            if k not in free and state["config"].get(k) != x
+        )
+        changed += what_changed(state.get("identity", self.identity), self.identity)
+        if changed:
+            raise ConfigError(
+                f'The checkpoint "{found}" was made with {", ".join(changed)}. Go on with the same '
+                "settings and data, or begin anew in another folder."
+            )
+
+    def resume(self, found: Path) -> None:
         state, tensors = (
             checkpoint.load_json(found / "state.json"),
             checkpoint.load_tensors(found / "state.safetensors"),
         )
-        free = ("progress", "device", "sheet_items")
-        changed = sorted(
-            k
-            for k, x in attrs.asdict(self.config).items()
-            if k not in free and state["config"].get(k) != x
-        )
-        if changed:
-            raise ConfigError(
-                f'The checkpoint "{found}" was made with another {", ".join(changed)}. Use the '
-                "same settings, or another folder."
-            )
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {

@@ -54,6 +54,22 @@ def test_a_finished_fit_is_replaced_and_an_unfinished_one_resumed(capsys):
     assert Path("runs/fit/domain").is_dir()
 
 
+def test_resuming_with_another_setting_or_other_data_is_one_message(capsys):
+    assert main(["fit-domain", "fit.toml", "--quiet"]) == 0
+    Path("runs/fit/domain").rename("elsewhere")
+    config = Path("fit.toml").read_text()
+    Path("fit.toml").write_text(config.replace("[training]", "latent_dim = 4\n\n[training]"))
+    capsys.readouterr()
+    assert main(["fit-domain", "fit.toml", "--quiet", "--resume"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "was made with another latent_dim of the module" in line
+    Path("fit.toml").write_text(config)
+    write_csv(things(rows=30))
+    assert main(["fit-domain", "fit.toml", "--quiet", "--resume"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "was made with other cells" in line and "another folder" in line
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -125,6 +125,53 @@ def test_resuming_with_other_settings_is_refused_by_name(tmp_path):
         fit_domain(Fittable(), column(), tmp_path, config(learning_rate=0.1), resume=True)
 
 
+def test_resuming_another_module_is_refused_by_the_setting_that_changed(tmp_path):
+    fit_domain(Fittable(), column(), tmp_path, config())
+    message = "was made with another latent_dim of the module. Go on with the same settings"
+    with pytest.raises(ConfigError, match=message):
+        fit_domain(Fittable(latent_dim=4), column(), tmp_path, config(), resume=True)
+
+    class Other(Fittable):
+        pass
+
+    with pytest.raises(ConfigError, match=r"a module of class Fittable \(now Other\)"):
+        fit_domain(Other(), column(), tmp_path, config(), resume=True)
+
+
+def test_resuming_on_other_cells_is_refused(tmp_path):
+    fit_domain(Fittable(), column(), tmp_path, config())
+    with pytest.raises(ConfigError, match="another seed, other cells. .* another folder"):
+        fit_domain(Fittable(), column(59), tmp_path, config(seed=1), resume=True)
+
+
+def test_a_change_is_found_before_the_cells_are_prepared(tmp_path):
+    class Preparing(Fittable):
+        prepared = 0
+
+        def prepare(self, raw, *, progress=False):
+            self.prepared += 1
+            return raw
+
+    fit_domain(Preparing(), column(), tmp_path, config())
+    again = Preparing(dead=True)
+    with pytest.raises(ConfigError, match="another dead"):
+        fit_domain(again, column(), tmp_path, config(), resume=True)
+    assert again.prepared == 0
+
+
+def test_a_checkpoint_of_before_identities_were_kept_still_resumes(tmp_path, monkeypatch):
+    write = unimodal.checkpoint.write_checkpoint
+
+    def without(folder, step, tensors, state):
+        del state["identity"]
+        write(folder, step, tensors, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unimodal.checkpoint, "write_checkpoint", without)
+        fit_domain(Fittable(), column(), tmp_path, config())
+    assert fit_domain(Fittable(), column(), tmp_path, config(), resume=True)["steps"] == 12
+
+
 def test_resuming_without_a_checkpoint_begins_anew(tmp_path):
     assert fit_domain(Fittable(), column(), tmp_path, config(), resume=True)["steps"] == 12
 
