@@ -10,8 +10,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -227,37 +229,42 @@ def discover(points: Iterable[EntryPoint]) -> Registry:
     )
     limit = os.environ.get("GLOBALWORKSPACE_PLUGINS")
     allowed = None if limit is None else {name.strip() for name in limit.split(",") if name.strip()}
-    for point in sorted(set(points), key=lambda p: (p.name, p.value)):
-        distribution = point.dist.name if point.dist else "unknown distribution"
-        version = point.dist.version if point.dist else "?"
-        record = PluginRecord(
-            name=point.name, distribution=distribution, version=version, module=point.value
-        )
-        if allowed is not None and point.name not in allowed:
-            remedy = "To use it, add its name to GLOBALWORKSPACE_PLUGINS, or unset that"
-            registry.plugins.append(attrs.evolve(record, error=_SWITCHED_OFF, remedy=remedy))
-            continue
-        taken = next(
-            (p for p in registry.plugins if p.name == point.name and p.error is None), None
-        )
-        if taken is not None:
-            reason = (
-                f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
-            )
-            remedy = f"Uninstall one of the two; this one by: pip uninstall {distribution}"
-            registry.plugins.append(attrs.evolve(record, error=reason, remedy=remedy))
-            continue
-        try:
-            module = point.load()
-        except (Exception, SystemExit) as problem:  # a broken plugin must not stop the host
-            remedy = f"Reinstall it and what it needs: pip install --force-reinstall {distribution}"
-            fault = {"error": _reason(problem), "details": traceback.format_exc()}
-            registry.plugins.append(attrs.evolve(record, remedy=remedy, **fault))
-            continue
-        registry.add(module, record)
+    with redirect_stdout(sys.stderr):  # what an import prints is no part of a command's answer
+        for point in sorted(set(points), key=lambda p: (p.name, p.value)):
+            _take_in(registry, point, allowed)
     if os.environ.get("GLOBALWORKSPACE_STRICT", "") not in ("", "0"):
         _raise_broken(registry)
     return registry
+
+
+def _take_in(registry: Registry, point: EntryPoint, allowed: set[str] | None) -> None:
+    """Add what an entry point brings, or the record of why it is out of use."""
+    record = PluginRecord(
+        name=point.name,
+        distribution=point.dist.name if point.dist else "unknown distribution",
+        version=point.dist.version if point.dist else "?",
+        module=point.value,
+    )
+    if allowed is not None and point.name not in allowed:
+        remedy = "To use it, add its name to GLOBALWORKSPACE_PLUGINS, or unset that"
+        registry.plugins.append(attrs.evolve(record, error=_SWITCHED_OFF, remedy=remedy))
+        return
+    taken = next((p for p in registry.plugins if p.name == point.name and p.error is None), None)
+    if taken is not None:
+        reason = f'the plugin name "{point.name}" is taken by {taken.distribution} {taken.version}'
+        remedy = f"Uninstall one of the two; this one by: pip uninstall {record.distribution}"
+        registry.plugins.append(attrs.evolve(record, error=reason, remedy=remedy))
+        return
+    try:
+        module = point.load()
+    except (Exception, SystemExit) as problem:  # a broken plugin must not stop the host
+        remedy = (
+            f"Reinstall it and what it needs: pip install --force-reinstall {record.distribution}"
+        )
+        fault = {"error": _reason(problem), "details": traceback.format_exc()}
+        registry.plugins.append(attrs.evolve(record, remedy=remedy, **fault))
+        return
+    registry.add(module, record)
 
 
 def _raise_broken(registry: Registry) -> None:

@@ -1,6 +1,7 @@
 import sys
 import types
 
+import attrs
 import pytest
 from core_domains import Distribution, FakePoint, broken, plugin
 
@@ -135,6 +136,18 @@ def test_another_api_version_is_refused_with_both_versions(api):
     record = next(p for p in registry.plugins if p.name == "old")
     assert f"plugin API {api!r}, this is API 1" in record.error
     assert not registry.kinds("domain")
+
+
+def test_what_a_plugin_prints_on_import_does_not_reach_the_output_of_a_command(capsys):
+    point = plugin("loud", {DOMAINS: [("fine", "m:F")]})
+
+    def load():
+        print("hello from an import")
+        return point.load()
+
+    discover([attrs.evolve(point, load=load)])
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello from an import\n")
 
 
 def test_a_misspelt_hook_is_reported():

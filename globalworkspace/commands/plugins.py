@@ -9,7 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from globalworkspace.registry import PluginRecord, Registration, Registry, get_registry
+from globalworkspace.registry import CATEGORIES, PluginRecord, Registration, Registry, get_registry
 
 
 class Plugins:
@@ -45,6 +45,8 @@ class Plugins:
                 )
             )
             return int(broken)
+        category_width = max(map(len, CATEGORIES))
+        kind_width = max((len(r.kind) for r in registry.registrations), default=0)
         for plugin in registry.plugins:
             print(
                 f"{plugin.name} ({plugin.distribution} {plugin.version})"
@@ -52,7 +54,8 @@ class Plugins:
             )
             for r in registry.registrations:
                 if r.owner == plugin.name and plugin.error is None:
-                    print(f"  {r.category:<12} {r.kind:<18} {states[id(r)]:<10} {r.summary}")
+                    what = f"{r.category:<{category_width}} {r.kind:<{kind_width}}"
+                    print(f"  {what} {states[id(r)]:<9} {r.summary}")
                     clash = registry.clash(r)
                     if clash:
                         print(f'    {clash}: write "{r.owner}:{r.kind}" for this one')

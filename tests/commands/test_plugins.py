@@ -84,3 +84,14 @@ def test_a_claim_to_a_kind_of_the_core_is_listed_with_its_reason(installed, caps
     entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert entries["mine"]["kinds"][0]["clash"] == reason
     assert entries["core"]["kinds"][0]["clash"] is None
+
+
+def test_the_columns_of_the_listing_are_as_wide_as_their_longest_entry(installed, capsys):
+    hooks = {
+        "register_report_sections": [("a", "m:A")],
+        "register_fusions": [("a-kind-of-a-rather-long-name", "m:B")],
+    }
+    installed(plugin("wide", hooks))
+    main(["plugins"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if " unchecked " in line]
+    assert len(rows) == 3 and len({row.index(" unchecked ") for row in rows}) == 1
