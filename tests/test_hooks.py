@@ -13,10 +13,11 @@ import pytest
 from core_domains import plugin
 from run_files import CONFIG, things, write_csv
 
-from globalworkspace import builtin, hookspecs
-from globalworkspace.cli import main
+from globalworkspace import Augmentation, Callback, Fusion, Objective, builtin, hookspecs
+from globalworkspace.cli import Command, main
 from globalworkspace.experiment import run_experiment
 from globalworkspace.registry import CATEGORIES, discover, get_registry
+from globalworkspace.training.callbacks import Training
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "hooks.md").read_text()
@@ -47,6 +48,63 @@ def test_the_page_names_each_argument_of_register_and_no_other():
     arguments = list(inspect.signature(hookspecs.Register.__call__).parameters)[1:]
     table = PAGE[PAGE.index("| argument of") : PAGE.index("A fault in one plugin")]
     assert re.findall(r"(?m)^\| `(\w+)` \|", table) == arguments
+
+
+JUDGED_BY = {
+    # hook -> what the page's signatures are those of; else every function that the core registers
+    "register_objectives": [Objective],
+    "register_fusions": [Fusion],
+    "register_augmentations": [Augmentation],
+    "register_callbacks": [Callback, Training],
+    "register_commands": [Command],
+}
+SIGNATURE = re.compile(r"`(\w*)\((?!B, )([^`()]*)\)(?: -> ([^`]+))?`")
+
+
+def subjects(hook):
+    core = [r for r in discover([]).registrations if CATEGORIES[r.category] == hook]
+    return JUDGED_BY.get(hook) or [registration.load() for registration in core]
+
+
+def disagreements(hook, section):
+    """What the signatures in backticks say that `inspect.signature` does not."""
+    found = []
+    for name, arguments, returns in SIGNATURE.findall(section):
+        named = [word for word in re.split(r",\s*", arguments) if word]
+        expected = [word for word in named if not word.startswith("**")]
+        functions = [getattr(x, name, None) if name else x for x in subjects(hook)]
+        if not any(functions):
+            found.append(f"nothing has {name}()")
+        for function in filter(None, functions):
+            signature = inspect.signature(function)
+            parameters = [p for p in signature.parameters.values() if p.name != "self"]
+            if expected != named:  # the user's settings follow
+                parameters = parameters[: len(expected)]
+            if [p.name for p in parameters] != expected:
+                found.append(f"{function.__qualname__}{signature} is no ({arguments})")
+            given = re.sub(r"\[.*\]", "", str(signature.return_annotation))
+            if returns and not set(given.split(" | ")) <= set(returns.split(" | ")):
+                found.append(f"{function.__qualname__} returns {given}, not {returns}")
+    return found
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_signatures_on_the_page_are_those_of_the_code(hook):
+    assert disagreements(hook, SECTIONS[hook]) == []
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "register_domains"])
+def test_another_signature_on_the_page_would_be_noticed(hook):
+    first = SIGNATURE.search(SECTIONS[hook])
+    assert first, "the page gives a signature"
+    changed = SECTIONS[hook].replace(first[0], f"`{first[1]}(other)`")
+    assert disagreements(hook, changed)
+
+
+def test_the_page_names_each_training_event_and_no_other():
+    events = re.search(r"with any of (.*?)\.", SECTIONS["register_callbacks"], re.S)[1]
+    methods = [name for name in vars(Callback) if not name.startswith("_")]
+    assert sorted(re.findall(r"`(\w+)`", events)) == sorted(methods)
 
 
 def users(hook):
