@@ -41,6 +41,19 @@ class TestPictureVAE(DomainConformance):
         return torch.as_tensor(render(_shapes(4)))
 
 
+@pytest.mark.slow
+class TestCaptionWriter(DomainConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def module(cls) -> DomainModule:
+        return load_domain("package:globalworkspace_shapes/weights/caption")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def batch(cls) -> list[str]:
+        return write_captions(_shapes(4), 1)
+
+
 class Letters(GalleryDecoding, DomainModule):
     """Sentences by their letters; answers with a sentence of its gallery."""
 
