@@ -43,7 +43,7 @@ packages = ["@package@"]
 
 @title@ as a domain of a global workspace: the kind `@name@`.
 
-    pip install -e .
+    pip install -e ".[test]"
     globalworkspace plugins
     pytest
 

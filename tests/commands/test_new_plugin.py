@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_new_plugin_is_a_distribution_of_a_few_files(capsys):
     printed = capsys.readouterr().out
     assert 'pip install -e "globalworkspace-eye-tracker[test]"' in printed
     assert 'kind = "eye-tracker"' in printed
+
+
+def test_the_readme_of_a_new_plugin_installs_what_its_tests_need():
+    home = write_plugin("touch")
+    project = tomllib.loads((home / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"] == {"test": ["pytest"]}
+    lines = [line.strip() for line in (home / "README.md").read_text().splitlines()]
+    assert lines.index('pip install -e ".[test]"') < lines.index("pytest")
 
 
 def test_the_prefix_is_not_doubled():
