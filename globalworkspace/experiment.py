@@ -38,6 +38,7 @@ from globalworkspace.components import (
 from globalworkspace.data.latent_store import LatentStore, encode_table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
+from globalworkspace.processes import current_processes, restarted
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
 from globalworkspace.settings import check_keys, construct, section
 from globalworkspace.training.config import TrainerConfig
@@ -83,13 +84,16 @@ def run_experiment(
     Args:
         config: Nested settings, see the top of this module.
         folder: The run folder.
-        resume: Go on from its newest checkpoint.
+        resume: Go on from its newest checkpoint; processes that `torchrun` has started again after
+            a failure do so unasked.
         progress: Show bars.
 
     Raises:
         WorkspaceError: On any setting or cell that cannot be used; nothing in the folder is lost.
     """
     check_keys(config, SECTIONS, "The config")
+    processes = current_processes()
+    resume, progress = resume or restarted(), progress and processes.first
     home = Path(folder)
     domain_sections = section(config, "domains", required=True)
     check_domains(domain_sections)
@@ -136,13 +140,16 @@ def run_experiment(
     raw_test = None
     if "test" in config:
         raw_test = load_table(section(config, "test"), columns, "[test]")
-    if not resume:
-        clear_run(home, FINISHED)
-    home.mkdir(parents=True, exist_ok=True)
-    _write_json(home / "config.json", config)
+    processes.wait()  # everyone has looked for an unfinished run
+    if processes.first:
+        if not resume:
+            clear_run(home, FINISHED)
+        home.mkdir(parents=True, exist_ok=True)
+        _write_json(home / "config.json", config)
     store = LatentStore(home / "latents")
-    training = encode_table(domains, raw_training, store=store, progress=progress)
-    held_out = encode_table(domains, raw_held_out, store=store, progress=progress)
+    with processes.first_before_others():
+        training = encode_table(domains, raw_training, store=store, progress=progress)
+        held_out = encode_table(domains, raw_held_out, store=store, progress=progress)
     trainer = Trainer(training_config, objectives, augmentations=augmentations, callbacks=callbacks)
     result = trainer.fit(
         workspace,
@@ -155,9 +162,11 @@ def run_experiment(
     )
     judged, judged_on = HeldOut(raw=raw_held_out, latents=held_out), "validation"
     if raw_test is not None:
-        latents = encode_table(domains, raw_test, store=store, progress=progress)
+        with processes.first_before_others():
+            latents = encode_table(domains, raw_test, store=store, progress=progress)
         judged, judged_on = HeldOut(raw=raw_test, latents=latents), "test"
-    save_run(home, workspace, raw_training, training)
+    if processes.first:
+        save_run(home, workspace, raw_training, training)
     evaluation = {
         "rows": judged_on,
         "data": raw.describe(),
@@ -167,10 +176,12 @@ def run_experiment(
         **{name: function(workspace, judged) for name, function in evaluations.items()},
     }
     made = Experiment(workspace=workspace, evaluation=evaluation, held_out=judged, folder=home)
-    from globalworkspace.report import write_report
+    if processes.first:
+        from globalworkspace.report import write_report
 
-    write_report(made)
-    _write_json(home / FINISHED, evaluation)
+        write_report(made)
+        _write_json(home / FINISHED, evaluation)
+    processes.wait()
     return made
 
 

@@ -9,6 +9,9 @@ then starts at zero.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,6 +20,38 @@ from torch.nn import functional as F
 
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec, Part, unpack_sequence
+
+_ROWS: ContextVar[tuple[int, Tensor] | None] = ContextVar("rows", default=None)
+
+
+@contextlib.contextmanager
+def rows_among(whole: int, index: Tensor) -> Iterator[None]:
+    """Dropout inside is that of a batch of `whole` rows, of which `index` (B,) are given."""
+    token = _ROWS.set((whole, index))
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)
+
+
+class Dropout(nn.Module):
+    """Dropout that is the same however the rows of a batch are shared among processes.
+
+    Args:
+        share: Probability of dropping an entry in training.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(B, ...) -> (B, ...), what is kept scaled up by 1 / (1 - share)."""
+        if not self.share or not self.training:
+            return values
+        whole, index = _ROWS.get() or (len(values), None)
+        kept = values.new_empty(whole, *values.shape[1:]).bernoulli_(1 - self.share)
+        return values * (kept if index is None else kept[index]) / (1 - self.share)
 
 
 class MLP(nn.Module):
@@ -43,7 +78,7 @@ class MLP(nn.Module):
         linear_path: bool = False,
     ) -> None:
         super().__init__()
-        self.dropout = dropout
+        self.drop = Dropout(dropout)
         self.input = nn.Linear(in_dim, hidden_dim)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_dim) for _ in range(num_layers - 1))
         self.hidden = nn.ModuleList(
@@ -56,12 +91,9 @@ class MLP(nn.Module):
         """(B, in_dim) -> (B, out_dim)."""
         hidden = self.input(values)
         for norm, layer in zip(self.norms, self.hidden, strict=True):
-            hidden = hidden + layer(self._drop(F.gelu(norm(hidden))))
-        output: Tensor = self.output(self._drop(F.gelu(hidden)))
+            hidden = hidden + layer(self.drop(F.gelu(norm(hidden))))
+        output: Tensor = self.output(self.drop(F.gelu(hidden)))
         return output if self.linear is None else output + self.linear(values)
-
-    def _drop(self, hidden: Tensor) -> Tensor:
-        return F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
 
     @torch.no_grad()
     def start_from_linear(self, weight: Tensor, bias: Tensor) -> None:
@@ -128,7 +160,7 @@ def plain_mlp(
     for index in range(num_layers):
         layers += [nn.Linear(hidden_dim if index else in_dim, hidden_dim), nn.ReLU()]
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(hidden_dim, out_dim))
 
 

@@ -11,6 +11,7 @@ domain's standard latents.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,10 +19,13 @@ from typing import TYPE_CHECKING
 import attrs
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.errors import ConfigError
-from globalworkspace.fusion import State
+from globalworkspace.fusion import Fusion, State
+from globalworkspace.networks import rows_among
+from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
 
 if TYPE_CHECKING:
@@ -133,6 +137,7 @@ class RoutePlan:
 
     def __init__(self, segments: Sequence[Segment], routes: Sequence[Iterable[Route]]) -> None:
         self.segments = tuple(segments)
+        self._places: dict[tuple[int, ...], tuple[int, Tensor]] = {}
         self.walks = [
             Walk(route, index)
             for index, wanted in enumerate(routes)
@@ -178,6 +183,7 @@ class RoutePlan:
         batch: Batch,
         chance: Sequence[object] | None = None,
         views: Mapping[_Place, Mapping[str, Tensor]] | None = None,
+        processes: Processes | None = None,
     ) -> Walked:
         """Walk all routes for one batch.
 
@@ -186,7 +192,9 @@ class RoutePlan:
             batch: Standard latents with this plan's layout.
             chance: Keys of the randomness of selection, (seed, step) say; None: expected weights.
             views: (segment, view) -> domain -> the latents (B, A) that this view shows.
+            processes: Those that share the rows of the batch.
         """
+        together = processes or Processes()
         inputs = latents_per_segment(self.segments, batch.latents)
         codes: dict[tuple[_Place, str], Tensor] = {}
         for name in self.sources:
@@ -195,7 +203,8 @@ class RoutePlan:
             ]
             held += self.seen[name]
             given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
-            whole = workspace.encoder(name)(torch.cat(given) if len(given) > 1 else given[0])
+            with self._among([i for i, _ in held], together):
+                whole = workspace.encoder(name)(torch.cat(given) if len(given) > 1 else given[0])
             for place, piece in zip(
                 held, whole.split([self.segments[i].size for i, _ in held]), strict=True
             ):
@@ -206,14 +215,13 @@ class RoutePlan:
             generator = None
             if chance is not None and len(sources) > 1:
                 generator = derived_generator(*chance, "selection", place[0], *sources)
-            states[node] = workspace.fusion.fuse(
-                {name: codes[place, name] for name in sources}, generator=generator
-            )
+            fused = {name: codes[place, name] for name in sources}
+            states[node] = self._fuse(workspace.fusion, fused, generator, place[0], together)
 
         predictions: dict[_Node, Tensor] = {}
         for level, again in zip(self.levels, self.encoded_again, strict=True):
-            self._decode(workspace, level, states, predictions)
-            self._encode_again(workspace, again, predictions, states)
+            self._decode(workspace, level, states, predictions, together)
+            self._encode_again(workspace, again, predictions, states, together)
 
         ends: dict[Walk, Tensor] = {}
         for walk in self.walks:
@@ -235,11 +243,13 @@ class RoutePlan:
         level: Sequence[_Node],
         states: Mapping[_Node, State],
         predictions: dict[_Node, Tensor],
+        together: Processes,
     ) -> None:
         """One decoder call per domain for all nodes of a level."""
         for name, nodes in _by_domain(level).items():
             codes = [states[_parent(node)].code for node in nodes]
-            whole = workspace.decoder(name)(torch.cat(codes))
+            with self._among([node[0][0] for node in nodes], together):
+                whole = workspace.decoder(name)(torch.cat(codes))
             predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
 
     def _encode_again(
@@ -248,6 +258,7 @@ class RoutePlan:
         wanted: Sequence[_Node],
         predictions: Mapping[_Node, Tensor],
         states: dict[_Node, State],
+        together: Processes,
     ) -> None:
         """One encoder call per domain for the predictions that lead to the wanted states."""
         for name, nodes in _by_domain(wanted).items():
@@ -257,11 +268,49 @@ class RoutePlan:
                 prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
                 latents = workspace.spec(name).activate(prediction)
                 pieces.append(latents.detach() if stop == len(path) else latents)
-            whole = workspace.encoder(name)(torch.cat(pieces))
+            with self._among([node[0][0] for node in nodes], together):
+                whole = workspace.encoder(name)(torch.cat(pieces))
             for node, code in zip(
                 nodes, whole.split([len(piece) for piece in pieces]), strict=True
             ):
                 states[node] = workspace.fusion.fuse({name: code})
+
+    def _fuse(
+        self,
+        fusion: Fusion,
+        codes: Mapping[str, Tensor],
+        generator: torch.Generator | None,
+        segment: int,
+        together: Processes,
+    ) -> State:
+        """The fused state; its chance is drawn for the rows of all processes."""
+        if generator is None or together.size == 1:
+            return fusion.fuse(codes, generator=generator)
+        whole = self.segments[segment].whole
+        mine = together.share(whole)
+        edges = (0, 0, mine.start, whole - mine.stop)
+        state = fusion.fuse({n: F.pad(c, edges) for n, c in codes.items()}, generator=generator)
+        return State(
+            state.code[mine],
+            state.before[mine],
+            None if state.logvar is None else state.logvar[mine],
+        )
+
+    def _among(
+        self, segments: Sequence[int], together: Processes
+    ) -> contextlib.AbstractContextManager[None]:
+        """Which rows these segments' are in the batch of all processes, for dropout."""
+        if together.size == 1:
+            return contextlib.nullcontext()
+        key = tuple(segments)
+        if key not in self._places:
+            start, pieces = 0, []
+            for index in segments:
+                mine = together.share(self.segments[index].whole)
+                pieces.append(torch.arange(start + mine.start, start + mine.stop))
+                start += self.segments[index].whole
+            self._places[key] = (start, torch.cat(pieces))
+        return rows_among(*self._places[key])
 
 
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # import mode importlib leaves helpers to us
+sys.path.insert(0, str(Path(__file__).parent / "processes"))
 
 
 @pytest.fixture(autouse=True)

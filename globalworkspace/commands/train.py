@@ -10,6 +10,7 @@ class Train:
     """Train a workspace as a TOML file says.
 
     example: globalworkspace train emoji.toml --out runs/emoji
+    on four processes: torchrun --nproc-per-node=4 -m globalworkspace train emoji.toml
     """
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -27,9 +28,12 @@ class Train:
 
         config = read_toml(args.config)
         from globalworkspace.experiment import run_experiment
+        from globalworkspace.processes import current_processes
 
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
         made = run_experiment(config, folder, resume=args.resume, progress=not args.quiet)
+        if not current_processes().first:
+            return 0
         figures = made.evaluation
         print(f"{figures['data']}\n")
         print(f"{'on ' + figures['rows'] + ' rows':<32}{'error':>8}{'R@1':>8}{'R@5':>8}")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from globalworkspace.data.table import Group, Table
+from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
 
 
@@ -21,6 +22,9 @@ class Segment:
 
     group: Group
     size: int
+    """Rows in this process's batch."""
+    whole: int = attrs.field(default=attrs.Factory(lambda self: self.size, takes_self=True))
+    """Rows in the batch of all processes that train together."""
 
     @property
     def matched(self) -> bool:
@@ -53,6 +57,8 @@ class BatchSampler:
         unmatched_rows: Rows per domain and step for the one-domain routes; 0 for none.
         seed: Of all draws.
         device: Where batches go; None: where the table's cells are.
+        processes: Those that train together: the batch is drawn for all of them, and each takes
+            its share of every segment.
     """
 
     def __init__(
@@ -63,8 +69,10 @@ class BatchSampler:
         unmatched_rows: int,
         seed: int,
         device: torch.device | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.table, self.seed, self.device = table, seed, device
+        processes = processes or Processes()
         matched = {group: rows for group, rows in table.groups().items() if len(group) >= 2}
         pools: list[tuple[Group, Tensor]] = []
         sizes: list[int] = []
@@ -76,8 +84,10 @@ class BatchSampler:
                 rows = table[name].present.nonzero().flatten()
                 pools.append(((name,), rows))
                 sizes.append(min(unmatched_rows, len(rows)))
+        self._shares = [processes.share(size) for size in sizes]
         self.segments = tuple(
-            Segment(group, size) for (group, _), size in zip(pools, sizes, strict=True)
+            Segment(group, share.stop - share.start, size)
+            for (group, _), size, share in zip(pools, sizes, self._shares, strict=True)
         )
         self._pools = [rows for _, rows in pools]
         self._permutations: dict[int, tuple[int, Tensor]] = {}
@@ -86,27 +96,28 @@ class BatchSampler:
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
         drawn = tuple(
-            self._draw(index, segment.size, step) for index, segment in enumerate(self.segments)
+            self._draw(index, segment.whole, step) for index, segment in enumerate(self.segments)
         )
         latents = {}
         for name in self.table:
-            pieces = [
-                rows
-                for segment, rows in zip(self.segments, drawn, strict=True)
-                if name in segment.group
-            ]
-            if not pieces:
+            held = [i for i, segment in enumerate(self.segments) if name in segment.group]
+            if not held:
                 continue
-            column, rows = self.table[name], torch.cat(pieces)
+            column, rows = self.table[name], torch.cat([drawn[i] for i in held])
             items = column.first[rows]
             if self._alternatives[name]:
                 chance = torch.rand(
                     len(rows), generator=derived_generator(self.seed, "alternative", step, name)
                 )
                 items = items + (chance * column.count[rows]).long()
+            pieces = items.split([self.segments[i].whole for i in held])
+            items = torch.cat(
+                [piece[self._shares[i]] for i, piece in zip(held, pieces, strict=True)]
+            )
             cells = column.cells[items.to(column.cells.device)]
             latents[name] = cells if self.device is None else cells.to(self.device)
-        return Batch(self.segments, latents, drawn)
+        mine = tuple(rows[share] for rows, share in zip(drawn, self._shares, strict=True))
+        return Batch(self.segments, latents, mine)
 
     def _draw(self, index: int, size: int, step: int) -> Tensor:
         pool = self._pools[index]

@@ -14,6 +14,7 @@ from globalworkspace.data.sampler import Segment
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.schedules import Schedule, Weight, schedule_of
+from globalworkspace.processes import Processes
 from globalworkspace.routes import Route, Walk, Walked
 
 
@@ -27,6 +28,8 @@ class Context:
     seed: int
     part_weights: Mapping[str, Mapping[str, float]] = attrs.field(factory=dict)
     """Domain -> part -> weight of each component in row losses."""
+    processes: Processes = attrs.field(factory=Processes)
+    """Those that train together; each walks its share of the batch's rows."""
 
 
 class Objective(nn.Module, ABC):
@@ -48,6 +51,9 @@ class Objective(nn.Module, ABC):
     """Name of the augmentation through which this family sees its rows; None: as they are."""
     has_directions = True
     """Whether its routes go from one domain to another, so that a direction can be excluded."""
+    over_batch = False
+    """Whether its values are terms over the batch of all processes. Each process then returns its
+    share, and the shares add up; else values belong to rows, and are averaged over those of all."""
 
     def __init__(self, weight: Weight = 1.0, *, exclude: Sequence[str] = ()) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ class Contrastive(Objective):
     """
 
     name = "contrastive"
+    over_batch = True
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Contrastive(Objective):
         """See `Objective.loss`: one value per pair of domains, over all rows that have both."""
         scale = self.log_scale.exp().clamp(max=MAX_SCALE)
         bound = MAX_SCALE if self.log_scale.requires_grad else self.max_scale
+        processes = context.processes
         held: dict[tuple[str, str], list[int]] = {}
         for index, segment in enumerate(walked.segments):
             for pair in self._pairs(segment):
@@ -70,8 +72,12 @@ class Contrastive(Objective):
                 torch.cat([self._points(walked, name, index) for index in segments])
                 for name in pair
             )
-            if len(first) > 1:
-                loss = info_nce(first, second, scale, max_scale=bound)
+            whole = [walked.segments[index].whole for index in segments]
+            if sum(whole) > 1:
+                counts = [sum(rank) for rank in zip(*map(processes.counts, whole), strict=True)]
+                loss = info_nce(
+                    first, second, scale, max_scale=bound, processes=processes, counts=counts
+                )
                 values[" <-> ".join(pair)] = loss[None]
         return values
 

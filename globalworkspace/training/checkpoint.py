@@ -142,8 +142,18 @@ def write_checkpoint(
         save_tensors(scratch / "state.safetensors", tensors)
         (scratch / "state.json").write_text(json.dumps(state))
 
-    write_folder(folder / f"step-{step:09d}", fill)
+    write_folder(checkpoint_folder(folder, step), fill)
     prune_checkpoints(folder)
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies below `folder`."""
+    return folder / f"step-{step:09d}"
+
+
+def step_of(folder: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(folder.name.removeprefix("step-"))
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from globalworkspace.processes import Processes
+
 
 class FlatAdamW:
     """AdamW on flat tensors, with gradient clipping and an average of the weights.
@@ -25,15 +27,25 @@ class FlatAdamW:
         parameters: Name -> parameter, all on the device they train on.
         weight_decay: AdamW's.
         keep_average: Whether to keep an average of the weights.
+        processes: Those whose gradients are added up before a step; their weights begin as those
+            of the first.
     """
 
     def __init__(
-        self, parameters: Mapping[str, nn.Parameter], *, weight_decay: float, keep_average: bool
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        *,
+        weight_decay: float,
+        keep_average: bool,
+        processes: Processes | None = None,
     ) -> None:
         self._waiting = dict(parameters)
         self._all = dict(parameters)
         self._blocks: list[_Block] = []
         self.weight_decay, self.keep_average = weight_decay, keep_average
+        self.processes = processes or Processes()
+        for parameter in parameters.values():
+            self.processes.copy_from_first(parameter.data)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -54,7 +66,7 @@ class FlatAdamW:
             learning_rate: Of this step.
             clip_norm: Largest norm of all gradients together; 0: no clipping.
         """
-        gradients = self.gradients()
+        gradients = [self.processes.add(gradient) for gradient in self.gradients()]
         if clip_norm:
             norms = torch.stack([torch.linalg.vector_norm(g) for g in gradients])
             factor = (clip_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)

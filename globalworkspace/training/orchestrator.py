@@ -19,6 +19,7 @@ from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
 from globalworkspace.routes import RoutePlan, Walked, latents_per_segment
 from globalworkspace.workspace import GlobalWorkspace
@@ -38,6 +39,19 @@ class LossReport:
     terms: Mapping[str, Mapping[str, Tensor]]
     """Family -> key -> scalar mean over rows (detached)."""
 
+    def added_up(self, processes: Processes) -> LossReport:
+        """The report of the whole batch from the shares of all processes, without gradient."""
+        if processes.size == 1:
+            return self
+        scalars = [self.total, *self.families.values()]
+        scalars += [value for values in self.terms.values() for value in values.values()]
+        summed = iter(processes.add(torch.stack([s.detach().double() for s in scalars])))
+        return LossReport(
+            next(summed),
+            {name: next(summed) for name in self.families},
+            {name: {key: next(summed) for key in values} for name, values in self.terms.items()},
+        )
+
 
 class LossOrchestrator(nn.Module):
     """Computes the loss of a batch from any number of objectives.
@@ -48,6 +62,8 @@ class LossOrchestrator(nn.Module):
         seed: Of the selection's chance in fused routes.
         part_weights: Domain -> part -> weight of each component in row losses.
         augmentations: Name -> augmentation, for objectives that are `seen_through` that name.
+        processes: Those that share the rows of each batch; losses are then this one's shares,
+            which add up to those of the whole batch.
 
     Raises:
         ConfigError: If there is no objective, or one names an unknown domain or view.
@@ -61,6 +77,7 @@ class LossOrchestrator(nn.Module):
         seed: int = 0,
         part_weights: Mapping[str, Mapping[str, float]] | None = None,
         augmentations: Mapping[str, Augmentation] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         super().__init__()
         if not objectives:
@@ -70,6 +87,8 @@ class LossOrchestrator(nn.Module):
         )  # not a sub-module: its parameters are saved with the workspace
         self.objectives = nn.ModuleList(objectives)
         self.seed, self.part_weights = seed, dict(part_weights or {})
+        self.processes = processes or Processes()
+        self._counts: dict[tuple[tuple[Segment, ...], str], list[float]] = {}
         self.augmentations = dict(augmentations or {})
         self.names = _unique_names(objectives)
         for objective in objectives:
@@ -105,8 +124,14 @@ class LossOrchestrator(nn.Module):
         chance = (self.seed, step if draw is None else draw) if workspace.training else None
         specs = {name: workspace.spec(name) for name in workspace.domains}
         views = self._views(batch, specs, (self.seed, step if draw is None else draw))
-        walked = plan.walk(workspace, batch, chance, views)
-        context = Context(specs=specs, step=step, seed=self.seed, part_weights=self.part_weights)
+        walked = plan.walk(workspace, batch, chance, views, self.processes)
+        context = Context(
+            specs=specs,
+            step=step,
+            seed=self.seed,
+            part_weights=self.part_weights,
+            processes=self.processes,
+        )
         total: Tensor | None = None
         families, terms = {}, {}
         for name, objective in zip(self.names, self.objectives, strict=True):
@@ -114,7 +139,7 @@ class LossOrchestrator(nn.Module):
             values = objective.loss(self._seen(walked, objective.view, views), context)
             if not values:
                 continue
-            means = {key: rows.mean() for key, rows in values.items()}
+            means = self._means(name, objective, values, batch.segments)
             family = torch.stack(list(means.values())).mean()
             families[name], terms[name] = (
                 family,
@@ -129,6 +154,27 @@ class LossOrchestrator(nn.Module):
                 f"{', '.join(self.names)}."
             )
         return LossReport(total, families, terms)
+
+    def _means(
+        self,
+        name: str,
+        objective: Objective,
+        values: Mapping[str, Tensor],
+        segments: tuple[Segment, ...],
+    ) -> dict[str, Tensor]:
+        """Key -> mean over its rows; with several processes this one's share of it."""
+        if self.processes.size == 1:
+            return {key: rows.mean() for key, rows in values.items()}
+        if objective.over_batch:
+            return {key: rows.sum() for key, rows in values.items()}
+        if (segments, name) not in self._counts:  # fixed by the layout: asked for once
+            mine = torch.tensor([float(len(rows)) for rows in values.values()])
+            self._counts[segments, name] = self.processes.add(mine).tolist()
+        counts = self._counts[segments, name]
+        return {
+            key: rows.sum() / count
+            for (key, rows), count in zip(values.items(), counts, strict=True)
+        }
 
     def plan(self, segments: tuple[Segment, ...]) -> RoutePlan:
         """The routes of all objectives for a batch layout, merged; made once per layout."""
@@ -152,17 +198,23 @@ class LossOrchestrator(nn.Module):
         if not wanted:
             return {}
         inputs = latents_per_segment(batch.segments, batch.latents)
-        return {
-            (index, view): apply_checked(
-                view,
-                self.augmentations[view],
-                {name: inputs[index, name] for name in segment.group},
-                specs,
-                derived_generator(*chance, "view", view, index),
+        views: dict[tuple[int, str | None], dict[str, Tensor]] = {}
+        for index, segment in enumerate(batch.segments):
+            counts, mine = (
+                self.processes.counts(segment.whole),
+                self.processes.share(segment.whole),
             )
-            for view in wanted
-            for index, segment in enumerate(batch.segments)
-        }
+            whole = {n: self.processes.gather(inputs[index, n], counts) for n in segment.group}
+            for view in wanted:
+                shown = apply_checked(
+                    view,
+                    self.augmentations[view],
+                    whole,
+                    specs,
+                    derived_generator(*chance, "view", view, index),
+                )
+                views[index, view] = {n: x[mine] for n, x in shown.items()}
+        return views
 
     def _seen(self, walked: Walked, view: str | None, views: Views) -> Walked:
         """The walk as an objective of that view sees it."""

@@ -28,6 +28,7 @@ from globalworkspace.errors import CheckpointError, ConfigError, DataError
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.presets import default_objectives
+from globalworkspace.processes import Processes, current_processes
 from globalworkspace.randomness import derived_seed
 from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
@@ -123,15 +124,17 @@ class Trainer:
                 f"No row is matched ({data.describe()}). A workspace needs some rows that have "
                 "two domains or more."
             )
+        processes = current_processes()
         device = pick_device(config.device)
         if not latents:
-            options: dict[str, Any] = {"store": store, "progress": config.progress}
-            data = encode_table(workspace.domains, data, **options)
-            validation = (
-                None
-                if validation is None
-                else encode_table(workspace.domains, validation, **options)
-            )
+            options: dict[str, Any] = {
+                "store": store,
+                "progress": config.progress and processes.first,
+            }
+            with processes.first_before_others() if store else contextlib.nullcontext():
+                data = encode_table(workspace.domains, data, **options)
+                if validation is not None:
+                    validation = encode_table(workspace.domains, validation, **options)
         check_latents(workspace, data)
         workspace.fit_standardizers(
             {name: data[name].cells[data[name].items_of_rows().unique()] for name in data}
@@ -141,11 +144,12 @@ class Trainer:
         held_out = None if validation is None else standardize_table(workspace, validation)
         if initializer is not None:
             initializer(workspace, training)
-        run = _Run(self, workspace, training, held_out, Path(run_dir) if run_dir else None, device)
+        folder = Path(run_dir) if run_dir else None
+        run = _Run(self, workspace, training, held_out, folder, device, processes)
         if resume:
             run.resume()
-        elif run.folder is not None:  # an earlier run's checkpoints are of no use to this one
-            checkpoint.prune_checkpoints(run.folder / "checkpoints", keep=0)
+        elif folder is not None and processes.first:  # an earlier run's are of no use to this one
+            checkpoint.prune_checkpoints(folder / "checkpoints", keep=0)
         run.loop()
         return TrainingResult(
             history=run.history,
@@ -167,7 +171,9 @@ class _Run:
         validation: Table | None,
         folder: Path | None,
         device: torch.device,
+        processes: Processes,
     ) -> None:
+        self.processes = processes
         self.config, self.workspace, self.validation, self.folder = (
             trainer.config,
             workspace,
@@ -181,6 +187,7 @@ class _Run:
             unmatched_rows=self.config.unmatched_batch_size,
             seed=self.config.seed,
             device=device,
+            processes=processes,
         )
         self.orchestrator = LossOrchestrator(
             workspace,
@@ -188,8 +195,10 @@ class _Run:
             seed=self.config.seed,
             part_weights=trainer.part_weights,
             augmentations=trainer.augmentations,
+            processes=processes,
         ).to(device, workspace.dtype)
-        self.callbacks = trainer.callbacks
+        self.callbacks = trainer.callbacks if processes.first else []
+        self.listened = bool(trainer.callbacks)
         self.told = Training(workspace=workspace, steps=self.config.steps, folder=folder)
         parameters = named_parameters(workspace=workspace, objectives=self.orchestrator)
         if not parameters:
@@ -201,6 +210,7 @@ class _Run:
             parameters,
             weight_decay=self.config.weight_decay,
             keep_average=self.config.ema > 0,
+            processes=processes,
         )
         self.autocast = _autocast(self.config, device)
         self.step = 0
@@ -218,17 +228,17 @@ class _Run:
         """Train to the last step, then put the chosen weights into the workspace."""
         config = self.config
         self.workspace.train()
-        rows_per_step = sum(segment.size for segment in self.sampler.segments) * config.accumulate
+        rows_per_step = sum(segment.whole for segment in self.sampler.segments) * config.accumulate
         with (
             tqdm(
                 total=config.steps,
                 initial=self.step,
                 desc="train",
                 unit="step",
-                disable=not config.progress,
+                disable=not config.progress or not self.processes.first,
                 smoothing=0.05,
             ) as bar,
-            metrics_log(self.folder, self.step) as write,
+            metrics_log(self.folder if self.processes.first else None, self.step) as write,
         ):
             self._tell("started")
             while self.step < config.steps and self.told.stopped is None:
@@ -245,7 +255,7 @@ class _Run:
                     entry = {"step": self.step, **entry}
                     self.history.append(entry)
                     write(entry)
-                    if "validation" in entry and self.callbacks:
+                    if "validation" in entry and self.listened:
                         with self._averaged():
                             self._tell("evaluated")
                     bar.set_postfix(
@@ -266,6 +276,8 @@ class _Run:
         told.best_error = None if self.best_step is None else self.best_error
         for callback in self.callbacks:
             getattr(callback, event)(told)
+        if self.listened and self.processes.agree(told.stopped is not None) and not told.stopped:
+            told.stop("a callback of the first process ended the run")
 
     def _step(self) -> LossReport:
         config = self.config
@@ -283,6 +295,7 @@ class _Run:
         return report
 
     def _losses(self, report: LossReport) -> dict[str, Any]:
+        report = report.added_up(self.processes)
         total = float(report.total.detach())
         if not math.isfinite(total):
             families = {name: float(value.detach()) for name, value in report.families.items()}
@@ -305,6 +318,7 @@ class _Run:
         with self._averaged():
             errors = translation_error(self.workspace, self.validation)
             mean = sum(errors.values()) / len(errors)
+            mean = self.processes.agree(mean)
             if mean < self.best_error:
                 self.best_error, self.best_step = mean, self.step
                 self.best_weights = _copy(self.workspace)
@@ -333,6 +347,8 @@ class _Run:
 
     def _save(self) -> None:
         assert self.folder is not None
+        if not self.processes.first:
+            return
         tensors = {f"workspace.{n}": v for n, v in self.workspace.state_dict().items()}
         tensors |= {f"objectives.{n}": v for n, v in self.orchestrator.state_dict().items()}
         tensors |= {f"best.{n}": v for n, v in (self.best_weights or {}).items()}
@@ -353,7 +369,7 @@ class _Run:
         """Go on from the newest whole checkpoint, if there is one."""
         if self.folder is None:
             raise ConfigError("resume=True needs the run_dir that holds the checkpoints.")
-        found = checkpoint.newest_checkpoint(self.folder / "checkpoints")
+        found = self._newest(self.folder / "checkpoints")
         if found is None:
             return
         state = checkpoint.load_json(found / "state.json")
@@ -394,6 +410,12 @@ class _Run:
         self.best_error = math.inf if state["best_error"] is None else state["best_error"]
         self.told.stopped = state.get("stopped")
         log.info("resumed %s at step %d", found, self.step)
+
+    def _newest(self, folder: Path) -> Path | None:
+        """The newest whole checkpoint, as the first process sees it."""
+        found = checkpoint.newest_checkpoint(folder) if self.processes.first else None
+        step = int(self.processes.agree(-1 if found is None else checkpoint.step_of(found)))
+        return None if step < 0 else checkpoint.checkpoint_folder(folder, step)
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
