@@ -47,6 +47,11 @@ class Route:
         detach_after: Stop gradients after this many of `via` (1: the first intermediate translation
             is a given); None: never.
         view: Name of the augmentation through which the sources are seen; None: as they are.
+        kept: Each row fuses these and a random non-empty subset of the other sources, every subset
+            being equally likely; None: all sources, always.
+        stretch: (first, length, parts): of a segment's rows cut into that many parts, walk those of
+            `length` parts from the `first` on; None: all rows. Rows are drawn at random, so that
+            the mean over a stretch is an unbiased estimate of the mean over all.
     """
 
     sources: tuple[str, ...] = attrs.field(converter=_names)
@@ -54,6 +59,10 @@ class Route:
     via: tuple[str, ...] = attrs.field(default=(), converter=_names)
     detach_after: int | None = None
     view: str | None = None
+    kept: tuple[str, ...] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_names)
+    )
+    stretch: tuple[int, int, int] | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.sources:
@@ -63,12 +72,31 @@ class Route:
                 f"detach_after={self.detach_after} does not fit a route via {len(self.via)} "
                 "domains; write how many of them lie before the gradient stop, or None."
             )
+        if self.kept is not None and not set(self.kept) < set(self.sources):
+            raise ConfigError(
+                f"kept={self.kept} must be some of the sources {self.sources}, and not all: the "
+                "others are what a subset is drawn from."
+            )
+        if self.stretch is not None:
+            first, length, parts = self.stretch
+            if not (0 <= first and 1 <= length and first + length <= parts):
+                raise ConfigError(
+                    f"stretch={self.stretch} is none: first + length must be at most parts."
+                )
 
     def __str__(self) -> str:
-        steps = [" + ".join(self.sources), *self.via, self.target or "workspace"]
+        sources = " + ".join(self.sources)
+        if self.kept is not None:
+            drawn = " + ".join(name for name in self.sources if name not in self.kept)
+            sources = " + ".join([*self.kept, f"some of ({drawn})"])
+        steps = [sources, *self.via, self.target or "workspace"]
         if self.detach_after is not None:
             steps[self.detach_after] += "|"
         return " -> ".join(steps) + (f" ({self.view})" if self.view is not None else "")
+
+    def rows_of(self, segment: Segment) -> slice:
+        """Which of this process's rows of `segment` walk the route; all, or its stretch."""
+        return segment.here(_whole_rows(segment, self.stretch))
 
 
 @attrs.frozen
@@ -121,10 +149,22 @@ class Walked:
         )
 
 
+def _whole_rows(segment: Segment, stretch: tuple[int, int, int] | None) -> slice:
+    """A stretch of the whole segment, of all processes' rows; at least one row."""
+    if stretch is None:
+        return slice(0, segment.whole)
+    first, length, parts = stretch
+    start = min(segment.whole * first // parts, segment.whole - 1)
+    return slice(start, max(segment.whole * (first + length) // parts, start + 1))
+
+
 _Place = tuple[int, str | None]
 """(segment, view): rows, and how their latents are seen."""
-_Node = tuple[_Place, tuple[str, ...], tuple[str, ...], int | None]
-"""A point of a walk: (place, sources, domains passed, how many lie behind a gradient stop)."""
+_Stretch = tuple[int, int, int] | None
+_Start = tuple[int, str | None, _Stretch, tuple[str, ...] | None]
+"""(segment, view, stretch, kept): the rows that set out, and which of their sources are certain."""
+_Node = tuple[_Start, tuple[str, ...], tuple[str, ...], int | None]
+"""A point of a walk: (start, sources, domains passed, how many lie behind a gradient stop)."""
 
 
 class RoutePlan:
@@ -137,7 +177,7 @@ class RoutePlan:
 
     def __init__(self, segments: Sequence[Segment], routes: Sequence[Iterable[Route]]) -> None:
         self.segments = tuple(segments)
-        self._places: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+        self._places: dict[tuple[tuple[int, _Stretch], ...], tuple[int, Tensor]] = {}
         self.walks = [
             Walk(route, index)
             for index, wanted in enumerate(routes)
@@ -152,7 +192,7 @@ class RoutePlan:
         again: list[dict[_Node, None]] = []
         for walk in self.walks:
             route = walk.route
-            starts[((walk.segment, route.view), route.sources, (), None)] = None
+            starts[_start(walk), route.sources, (), None] = None
             path = route.via + ((route.target,) if route.target is not None else ())
             for depth in range(len(path)):
                 if depth == len(levels):
@@ -171,7 +211,7 @@ class RoutePlan:
         self.seen = {
             name: tuple(
                 dict.fromkeys(
-                    place for place, sources, _, _ in starts if name in sources and place[1]
+                    start[:2] for start, sources, _, _ in starts if name in sources and start[1]
                 )
             )
             for name in self.sources
@@ -203,7 +243,7 @@ class RoutePlan:
             ]
             held += self.seen[name]
             given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
-            with self._among([i for i, _ in held], together):
+            with self._among([(i, None) for i, _ in held], together):
                 whole = workspace.encoder(name)(torch.cat(given) if len(given) > 1 else given[0])
             for place, piece in zip(
                 held, whole.split([self.segments[i].size for i, _ in held]), strict=True
@@ -211,12 +251,16 @@ class RoutePlan:
                 codes[place, name] = piece
         states: dict[_Node, State] = {}
         for node in self.starts:
-            place, sources, _, _ = node
+            (index, view, stretch, kept), sources, _, _ = node
             generator = None
             if chance is not None and len(sources) > 1:
-                generator = derived_generator(*chance, "selection", place[0], *sources)
-            fused = {name: codes[place, name] for name in sources}
-            states[node] = self._fuse(workspace.fusion, fused, generator, place[0], together)
+                rare = [part for part in (stretch, kept) if part is not None]
+                generator = derived_generator(*chance, "selection", index, *sources, *rare)
+            fused = {name: codes[(index, view), name] for name in sources}
+            if stretch is not None:
+                here = self.segments[index].here(_whole_rows(self.segments[index], stretch))
+                fused = {name: code[here] for name, code in fused.items()}
+            states[node] = self._fuse(workspace.fusion, fused, kept, generator, node[0], together)
 
         predictions: dict[_Node, Tensor] = {}
         for level, again in zip(self.levels, self.encoded_again, strict=True):
@@ -248,7 +292,7 @@ class RoutePlan:
         """One decoder call per domain for all nodes of a level."""
         for name, nodes in _by_domain(level).items():
             codes = [states[_parent(node)].code for node in nodes]
-            with self._among([node[0][0] for node in nodes], together):
+            with self._among([(node[0][0], node[0][2]) for node in nodes], together):
                 whole = workspace.decoder(name)(torch.cat(codes))
             predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
 
@@ -268,7 +312,7 @@ class RoutePlan:
                 prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
                 latents = workspace.spec(name).activate(prediction)
                 pieces.append(latents.detach() if stop == len(path) else latents)
-            with self._among([node[0][0] for node in nodes], together):
+            with self._among([(node[0][0], node[0][2]) for node in nodes], together):
                 whole = workspace.encoder(name)(torch.cat(pieces))
             for node, code in zip(
                 nodes, whole.split([len(piece) for piece in pieces]), strict=True
@@ -279,17 +323,28 @@ class RoutePlan:
         self,
         fusion: Fusion,
         codes: Mapping[str, Tensor],
+        kept: tuple[str, ...] | None,
         generator: torch.Generator | None,
-        segment: int,
+        start: _Start,
         together: Processes,
     ) -> State:
         """The fused state; its chance is drawn for the rows of all processes."""
-        if generator is None or together.size == 1:
-            return fusion.fuse(codes, generator=generator)
-        whole = self.segments[segment].whole
-        mine = together.share(whole)
-        edges = (0, 0, mine.start, whole - mine.stop)
-        state = fusion.fuse({n: F.pad(c, edges) for n, c in codes.items()}, generator=generator)
+        if generator is None:
+            return fusion.fuse(codes)
+        segment = self.segments[start[0]]
+        rows = _whole_rows(segment, start[2])
+        whole, mine = rows.stop - rows.start, slice(0, rows.stop - rows.start)
+        if together.size > 1:
+            ahead = min(max(segment.start - rows.start, 0), whole)
+            mine = slice(ahead, ahead + len(next(iter(codes.values()))))
+            edges = (0, 0, mine.start, whole - mine.stop)
+            codes = {name: F.pad(code, edges) for name, code in codes.items()}
+        present = None
+        if kept is not None:
+            present = _drawn_sources(tuple(codes), kept, whole, generator)
+        state = fusion.fuse(codes, present, generator)
+        if together.size == 1:
+            return state
         return State(
             state.code[mine],
             state.before[mine],
@@ -297,33 +352,51 @@ class RoutePlan:
         )
 
     def _among(
-        self, segments: Sequence[int], together: Processes
+        self, stretches: Sequence[tuple[int, _Stretch]], together: Processes
     ) -> contextlib.AbstractContextManager[None]:
-        """Which rows these segments' are in the batch of all processes, for dropout."""
+        """Which rows these (segment, stretch) are in a batch of all processes, for dropout."""
         if together.size == 1:
             return contextlib.nullcontext()
-        key = tuple(segments)
+        key = tuple(stretches)
         if key not in self._places:
             start, pieces = 0, []
-            for index in segments:
-                mine = together.share(self.segments[index].whole)
-                pieces.append(torch.arange(start + mine.start, start + mine.stop))
-                start += self.segments[index].whole
+            for index, stretch in stretches:
+                segment = self.segments[index]
+                rows = _whole_rows(segment, stretch)
+                first, last = (
+                    min(max(edge, rows.start), rows.stop) - rows.start + start
+                    for edge in (segment.start, segment.start + segment.size)
+                )
+                pieces.append(torch.arange(first, last))
+                start += rows.stop - rows.start
             self._places[key] = (start, torch.cat(pieces))
         return rows_among(*self._places[key])
+
+
+def _start(walk: Walk) -> _Start:
+    route = walk.route
+    return walk.segment, route.view, route.stretch, route.kept
+
+
+def _drawn_sources(
+    names: Sequence[str], kept: Sequence[str], rows: int, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Which rows (rows,) bool fuse each source: a non-empty subset of those that are not kept."""
+    drawn = [name for name in names if name not in kept]
+    subsets = torch.randint(1, 2 ** len(drawn), (rows,), generator=generator)
+    return {name: (subsets >> bit) % 2 == 1 for bit, name in enumerate(drawn)}
 
 
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:
     """The node of a walk whose last decoded domain is `path[-1]`."""
     route = walk.route
-    place = (walk.segment, route.view)
-    return place, route.sources, path, _shallower(route.detach_after, len(path) - 1)
+    return _start(walk), route.sources, path, _shallower(route.detach_after, len(path) - 1)
 
 
 def _end_state(walk: Walk) -> _Node:
     """The state that a walk without a target ends in."""
     route = walk.route
-    return (walk.segment, route.view), route.sources, route.via, route.detach_after
+    return _start(walk), route.sources, route.via, route.detach_after
 
 
 def _shallower(stop: int | None, passed: int) -> int | None:

@@ -449,9 +449,9 @@ class GlobalWorkspace(nn.Module):
         family = get_registry().load("network", options.pop("kind"))
         try:
             with _seeded(self.seed, "encoder", name):
-                encoder = family.encoder(spec, self.dim, **sizes, **options)
+                encoder = family.encoder(spec, self.dim, **{**sizes, **options})
             with _seeded(self.seed, "decoder", name):
-                decoder = family.decoder(spec, self.dim, **sizes, **options)
+                decoder = family.decoder(spec, self.dim, **{**sizes, **options})
         except (ConfigError, TypeError) as error:
             raise ConfigError(f'The networks of domain "{name}": {error}') from error
         self.encoders[_key(name)], self.decoders[_key(name)] = encoder, decoder

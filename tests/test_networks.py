@@ -41,7 +41,13 @@ def test_dropout_acts_in_training_only():
 
 def test_plain_layers_are_linear_and_relu_alone():
     network = plain_mlp(3, 5, hidden_dim=7, num_layers=2)
-    assert [type(layer).__name__ for layer in network] == ["Linear", "ReLU", "Linear", "ReLU", "Linear"]
+    assert [type(layer).__name__ for layer in network] == [
+        "Linear",
+        "ReLU",
+        "Linear",
+        "ReLU",
+        "Linear",
+    ]
     kinds = [type(x).__name__ for x in plain_mlp(3, 5, num_layers=1, dropout=0.3)]
     assert kinds == ["Linear", "ReLU", "Dropout", "Linear"]
     networks = dict.fromkeys(("left", "right"), "plain-mlp")
@@ -49,6 +55,14 @@ def test_plain_layers_are_linear_and_relu_alone():
     assert workspace.translate({"left": torch.zeros(2, 3)}, "right", latents=True).shape == (2, 3)
     with pytest.raises(ConfigError, match='no linear path.*Use the network "mlp"'):
         GlobalWorkspace({"left": Vector(3)}, networks={"left": "plain-mlp"}, linear_path=True)
+
+
+def test_a_domain_may_have_sizes_of_its_own():
+    networks = {"left": {"kind": "mlp", "hidden_dim": 5, "num_layers": 3}}
+    workspace = GlobalWorkspace({"left": Vector(3), "right": Vector(3)}, networks=networks)
+    assert workspace.encoder("left").input.out_features == 5
+    assert len(workspace.decoder("left").hidden) == 2
+    assert workspace.encoder("right").input.out_features == 128
 
 
 def test_pooling_ignores_padding_and_counts_positions():

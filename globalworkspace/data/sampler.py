@@ -25,6 +25,15 @@ class Segment:
     """Rows in this process's batch."""
     whole: int = attrs.field(default=attrs.Factory(lambda self: self.size, takes_self=True))
     """Rows in the batch of all processes that train together."""
+    start: int = 0
+    """Which of those is the first of this process's."""
+
+    def here(self, rows: slice) -> slice:
+        """Where `rows` of the whole segment lie among this process's; empty if none does."""
+        first, last = (
+            min(max(edge - self.start, 0), self.size) for edge in (rows.start, rows.stop)
+        )
+        return slice(first, last)
 
     @property
     def matched(self) -> bool:
@@ -86,7 +95,7 @@ class BatchSampler:
                 sizes.append(min(unmatched_rows, len(rows)))
         self._shares = [processes.share(size) for size in sizes]
         self.segments = tuple(
-            Segment(group, share.stop - share.start, size)
+            Segment(group, share.stop - share.start, size, share.start)
             for (group, _), size, share in zip(pools, sizes, self._shares, strict=True)
         )
         self._pools = [rows for _, rows in pools]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import attrs
 import torch
@@ -109,8 +109,57 @@ class Objective(nn.Module, ABC):
         return f"weight={self.weight}" + (f", exclude={list(self.exclude)}" if self.exclude else "")
 
 
+Subsets = Literal["whole", "every", "sampled"]
+"""Which sets of domains a family fuses: all there are, every subset, or one drawn for each row."""
+
+
+def checked_subsets(name: str, subsets: Subsets) -> Subsets:
+    """Raise a `ConfigError` if a family's `subsets` is none of the three."""
+    if subsets not in get_args(Subsets):
+        raise ConfigError(
+            f'{name}: subsets="{subsets}" is unknown; write '
+            + ", ".join(f'"{known}"' for known in get_args(Subsets))
+            + "."
+        )
+    return subsets
+
+
 class RowObjective(Objective):
-    """A family that compares the end of each route with what the row really holds, row by row."""
+    """A family that compares the end of each route with what the row really holds, row by row.
+
+    Args:
+        weight: See `Objective`.
+        exclude: See `Objective`.
+        budget: How many of the family's routes a row walks on average, so that the cost of a step
+            does not grow with the number of routes: each route is then walked by an equal stretch
+            of the rows, which are drawn at random, and the family's expectation stays what it is.
+            None: every row walks every route.
+
+    Raises:
+        ConfigError: If the budget is no whole number of at least 1.
+    """
+
+    def __init__(
+        self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), budget: int | None = None
+    ) -> None:
+        super().__init__(weight, exclude=exclude)
+        if budget is not None and (not isinstance(budget, int) or budget < 1):
+            raise ConfigError(
+                f"{self.name}: budget={budget!r} must be a whole number of routes per row, at "
+                "least 1, or None for all."
+            )
+        self.budget = budget
+
+    def within_budget(self, routes: Sequence[Route]) -> list[Route]:
+        """The routes of one segment, each for as many of its rows as the budget allows."""
+        parts = len(routes)
+        if self.budget is None or parts <= self.budget:
+            return list(routes)
+        free = parts - self.budget
+        return [
+            attrs.evolve(route, stretch=(round(index * free / (parts - 1)), self.budget, parts))
+            for index, route in enumerate(routes)
+        ]
 
     def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
         """See `Objective.loss`: one key per route, rows of all segments that walked it pooled."""
@@ -122,7 +171,10 @@ class RowObjective(Objective):
         pieces: dict[Route, list[Tensor]] = {}
         for target, walks in mine.items():
             predictions = [walked.predictions[Walk(route, index)] for route, index in walks]
-            truths = [walked.inputs[index, target] for _, index in walks]
+            truths = [
+                walked.inputs[index, target][route.rows_of(walked.segments[index])]
+                for route, index in walks
+            ]
             values = context.specs[target].loss(
                 torch.cat(predictions), torch.cat(truths), context.part_weights.get(target)
             )

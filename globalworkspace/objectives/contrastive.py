@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -15,6 +15,7 @@ from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.base import Context, Objective
 from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
+from globalworkspace.randomness import derived_generator
 from globalworkspace.routes import Route, Walk, Walked
 
 MAX_SCALE = 100.0
@@ -28,6 +29,8 @@ class Contrastive(Objective):
         exclude: See `Objective`.
         scale: The inverse temperature, 1 / 0.07 in the paper.
         learn_scale: Learn its logarithm, from `scale` on, up to 100.
+        budget: Pairs that a domain takes part in on average, drawn anew for each step; None: every
+            pair of a row's domains.
         on: `"state"`: after the fusion's activation (the paper's code); `"code"`: before it (the
             authors' later code).
     """
@@ -43,8 +46,15 @@ class Contrastive(Objective):
         scale: float = 1 / 0.07,
         learn_scale: bool = False,
         on: Literal["state", "code"] = "state",
+        budget: int | None = None,
     ) -> None:
         super().__init__(weight, exclude=exclude)
+        if budget is not None and (not isinstance(budget, int) or budget < 1):
+            raise ConfigError(
+                f"contrastive: budget={budget!r} must be a whole number of pairs per domain, at "
+                "least 1, or None for all."
+            )
+        self.budget = budget
         if on not in ("state", "code"):
             raise ConfigError(f'contrastive: on="{on}" is unknown; write "state" or "code".')
         if not 0 < scale <= MAX_SCALE:
@@ -67,7 +77,7 @@ class Contrastive(Objective):
             for pair in self._pairs(segment):
                 held.setdefault(pair, []).append(index)
         values = {}
-        for pair, segments in held.items():
+        for pair, segments in self._within_budget(held, context):
             first, second = (
                 torch.cat([self._points(walked, name, index) for index in segments])
                 for name in pair
@@ -80,6 +90,18 @@ class Contrastive(Objective):
                 )
                 values[" <-> ".join(pair)] = loss[None]
         return values
+
+    def _within_budget(
+        self, held: Mapping[tuple[str, str], list[int]], context: Context
+    ) -> list[tuple[tuple[str, str], list[int]]]:
+        """The pairs of this step: all, or as many as the budget allows, drawn at random."""
+        pairs = list(held.items())
+        names = {name for pair in held for name in pair}
+        if self.budget is None or len(pairs) <= (wanted := -(-self.budget * len(names) // 2)):
+            return pairs
+        generator = derived_generator(context.seed, context.step, "pairs", self.name)
+        chosen = torch.randperm(len(pairs), generator=generator)[:wanted].sort().values
+        return [pairs[index] for index in chosen.tolist()]
 
     def _pairs(self, segment: Segment) -> Iterable[tuple[str, str]]:
         for a, b in combinations(segment.group, 2):

@@ -24,14 +24,20 @@ class Cycle(RowObjective):
         exclude: See `Objective`; `"a"` leaves out the cycles that begin in a, `"a -> b"` those that
             go from a through b.
         detach: Stop gradients at the intermediate translation.
+        budget: Partners that a row cycles through on average; see `RowObjective`.
     """
 
     name = "cycle"
 
     def __init__(
-        self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), detach: bool = False
+        self,
+        weight: Weight = 1.0,
+        *,
+        exclude: Sequence[str] = (),
+        detach: bool = False,
+        budget: int | None = None,
     ) -> None:
-        super().__init__(weight, exclude=exclude)
+        super().__init__(weight, exclude=exclude, budget=budget)
         self.detach = detach
         self.name = "back_translation" if detach else "cycle"
         self.domains: tuple[str, ...] = ()
@@ -44,16 +50,19 @@ class Cycle(RowObjective):
     def routes(self, segment: Segment) -> Iterable[Route]:
         """See `Objective.routes`."""
         if segment.matched:
-            return
+            return []
         if not self.domains:
             raise ConfigError(
                 "A Cycle must know the workspace's domains: call check_domains(names) first."
             )
         (start,) = segment.group
-        for other in self.domains:
-            if (
-                other != start
+        stop = 1 if self.detach else None
+        return self.within_budget(
+            [
+                Route((start,), start, via=(other,), detach_after=stop)
+                for other in self.domains
+                if other != start
                 and start not in self.exclude
                 and f"{start} -> {other}" not in self.exclude
-            ):
-                yield Route((start,), start, via=(other,), detach_after=1 if self.detach else None)
+            ]
+        )

@@ -33,7 +33,9 @@ def families():
         DemiCycle(1.0),
         Cycle(0.5),
         Cycle(0.3, detach=True),
-        Fused(0.5),
+        Fused(0.5, subsets="sampled", budget=2),
+        Translation(0.3, subsets="sampled", budget=1),
+        Cycle(0.2, budget=1),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Several processes take the step that one would take; each launch costs seconds, so it is shared."""
+"""Several processes take the step that one would take; launches cost seconds and are shared."""
 
 import subprocess
 import sys
