@@ -84,8 +84,6 @@ def test_the_estimate_scatters_around_every_subset_as_its_error_says(workspace):
     assert draws.std() > 0  # another draw in every step
     error = orders.std() / len(orders) ** 0.5
     assert abs(float(orders.mean()) - every) < 4 * float(error)
-    single = float(loss(workspace, Translation(many_to_one=False), batch))
-    assert abs(every - single) > 4 * float(error)  # one source alone would be another family
 
 
 def test_pairs_are_drawn_anew_and_all_alike(workspace):
