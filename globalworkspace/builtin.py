@@ -158,6 +158,11 @@ def register_commands(register: Register) -> None:
         summary="train one domain module on its own data",
     )
     register(
+        "benchmark",
+        "globalworkspace.commands.benchmark:Benchmark",
+        summary="time training steps on this machine",
+    )
+    register(
         "plugins",
         "globalworkspace.commands.plugins:Plugins",
         summary="list plugins and what they bring",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from globalworkspace.components import (
     match_rows,
 )
 from globalworkspace.data.latent_store import LatentStore, encode_table
+from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.processes import current_processes, restarted
@@ -76,25 +77,31 @@ class Experiment:
     folder: Path
 
 
-def run_experiment(
-    config: Mapping[str, Any], folder: str | Path, *, resume: bool = False, progress: bool = True
-) -> Experiment:
-    """Train and judge a workspace as `config` says.
+@attrs.frozen(eq=False, kw_only=True)
+class Plan:
+    """All that a config names, read, built and checked, before anything is encoded or written."""
+
+    raw: Table
+    training: Table
+    held_out: Table
+    test: Table | None
+    workspace: GlobalWorkspace
+    trainer: Trainer
+    initializer: Callable[[GlobalWorkspace, Table], None] | None
+    evaluations: Mapping[str, Callable[..., Any]]
+
+
+def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan:
+    """Read and build what a config names.
 
     Args:
         config: Nested settings, see the top of this module.
-        folder: The run folder.
-        resume: Go on from its newest checkpoint; processes that `torchrun` has started again after
-            a failure do so unasked.
-        progress: Show bars.
+        progress: Whether training shall show a bar.
 
     Raises:
-        WorkspaceError: On any setting or cell that cannot be used; nothing in the folder is lost.
+        WorkspaceError: On any setting or cell that cannot be used.
     """
     check_keys(config, SECTIONS, "The config")
-    processes = current_processes()
-    resume, progress = resume or restarted(), progress and processes.first
-    home = Path(folder)
     domain_sections = section(config, "domains", required=True)
     check_domains(domain_sections)
     columns = {
@@ -104,8 +111,6 @@ def run_experiment(
     training_config = construct(
         TrainerConfig, {"progress": progress, **section(config, "training")}, "[training]"
     )
-    if not resume:
-        refuse_unfinished(home, FINISHED)
     pick_device(training_config.device)
     objectives = build_objectives(config.get("objectives"))
     augmentations = build_augmentations(section(config, "augmentations"))
@@ -122,12 +127,10 @@ def run_experiment(
             f"No row is matched ({raw.describe()}). A workspace needs some rows that have two "
             "domains or more: fill in more cells, or check [data.match]."
         )
-    raw_training, raw_held_out = construct(
-        raw.hold_out, section(config, "validation"), "[validation]"
-    )
-    if max(len(rows) for rows in raw_held_out.groups().values()) < 2:
+    training, held_out = construct(raw.hold_out, section(config, "validation"), "[validation]")
+    if max(len(rows) for rows in held_out.groups().values()) < 2:
         raise DataError(
-            f"Of {len(raw.matched_rows())} matched rows {len(raw_held_out)} is held out for "
+            f"Of {len(raw.matched_rows())} matched rows {len(held_out)} is held out for "
             "validation, and at least 2 are needed to judge by. Give more matched rows, or raise "
             "share in [validation]."
         )
@@ -137,9 +140,43 @@ def run_experiment(
     )
     for objective in objectives:
         objective.check_domains(tuple(domains))
-    raw_test = None
-    if "test" in config:
-        raw_test = load_table(section(config, "test"), columns, "[test]")
+    test = load_table(section(config, "test"), columns, "[test]") if "test" in config else None
+    return Plan(
+        raw=raw,
+        training=training,
+        held_out=held_out,
+        test=test,
+        workspace=workspace,
+        trainer=Trainer(
+            training_config, objectives, augmentations=augmentations, callbacks=callbacks
+        ),
+        initializer=initializer,
+        evaluations=evaluations,
+    )
+
+
+def run_experiment(
+    config: Mapping[str, Any], folder: str | Path, *, resume: bool = False, progress: bool = True
+) -> Experiment:
+    """Train and judge a workspace as `config` says.
+
+    Args:
+        config: Nested settings, see the top of this module.
+        folder: The run folder.
+        resume: Go on from its newest checkpoint; processes that `torchrun` has started again after
+            a failure do so unasked.
+        progress: Show bars.
+
+    Raises:
+        WorkspaceError: On any setting or cell that cannot be used; nothing in the folder is lost.
+    """
+    processes = current_processes()
+    resume, progress = resume or restarted(), progress and processes.first
+    home = Path(folder)
+    if not resume:
+        refuse_unfinished(home, FINISHED)
+    plan = plan_experiment(config, progress=progress)
+    workspace = plan.workspace
     processes.wait()  # everyone has looked for an unfinished run
     if processes.first:
         if not resume:
@@ -147,33 +184,33 @@ def run_experiment(
         home.mkdir(parents=True, exist_ok=True)
         _write_json(home / "config.json", config)
     store = LatentStore(home / "latents")
-    with processes.first_before_others():
-        training = encode_table(domains, raw_training, store=store, progress=progress)
-        held_out = encode_table(domains, raw_held_out, store=store, progress=progress)
-    trainer = Trainer(training_config, objectives, augmentations=augmentations, callbacks=callbacks)
-    result = trainer.fit(
+
+    def encoded(table: Table) -> Table:
+        with processes.first_before_others():
+            return encode_table(workspace.domains, table, store=store, progress=progress)
+
+    training, held_out = encoded(plan.training), encoded(plan.held_out)
+    result = plan.trainer.fit(
         workspace,
         training,
         held_out,
         latents=True,
         run_dir=home,
         resume=resume,
-        initializer=initializer,
+        initializer=plan.initializer,
     )
-    judged, judged_on = HeldOut(raw=raw_held_out, latents=held_out), "validation"
-    if raw_test is not None:
-        with processes.first_before_others():
-            latents = encode_table(domains, raw_test, store=store, progress=progress)
-        judged, judged_on = HeldOut(raw=raw_test, latents=latents), "test"
+    judged, judged_on = HeldOut(raw=plan.held_out, latents=held_out), "validation"
+    if plan.test is not None:
+        judged, judged_on = HeldOut(raw=plan.test, latents=encoded(plan.test)), "test"
     if processes.first:
-        save_run(home, workspace, raw_training, training)
+        save_run(home, workspace, plan.training, training)
     evaluation = {
         "rows": judged_on,
-        "data": raw.describe(),
+        "data": plan.raw.describe(),
         "best_step": result.best_step,
         "seconds": result.seconds,
         "stopped": result.stopped,
-        **{name: function(workspace, judged) for name, function in evaluations.items()},
+        **{name: function(workspace, judged) for name, function in plan.evaluations.items()},
     }
     made = Experiment(workspace=workspace, evaluation=evaluation, held_out=judged, folder=home)
     if processes.first:
