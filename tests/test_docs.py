@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from globalworkspace.cli import main
+from globalworkspace.registry import get_registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -98,6 +99,10 @@ def check_command(command):
     elif words[:2] == ["pip", "install"]:
         for word in words[2:]:
             assert word == "--no-deps" or re.split(r"[\[=<>]", word)[0] in installable(), command
+    elif words[0] == "torchrun":  # tests/processes runs it
+        module = words.index("-m")
+        assert words[module + 1] == "globalworkspace", command
+        get_registry().find("command", words[module + 2])
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file(), command
     else:
