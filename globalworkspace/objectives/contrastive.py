@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from random import Random
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.base import Context, Objective
 from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
-from globalworkspace.randomness import derived_generator
+from globalworkspace.randomness import derived_seed
 from globalworkspace.routes import Route, Walk, Walked
 
 MAX_SCALE = 100.0
@@ -99,9 +100,8 @@ class Contrastive(Objective):
         names = {name for pair in held for name in pair}
         if self.budget is None or len(pairs) <= (wanted := -(-self.budget * len(names) // 2)):
             return pairs
-        generator = derived_generator(context.seed, context.step, "pairs", self.name)
-        chosen = torch.randperm(len(pairs), generator=generator)[:wanted].sort().values
-        return [pairs[index] for index in chosen.tolist()]
+        chance = Random(derived_seed(context.seed, context.step, "pairs", self.name))
+        return [pairs[index] for index in sorted(chance.sample(range(len(pairs)), wanted))]
 
     def _pairs(self, segment: Segment) -> Iterable[tuple[str, str]]:
         for a, b in combinations(segment.group, 2):
