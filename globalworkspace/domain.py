@@ -47,6 +47,10 @@ class DomainModule(nn.Module, ABC):
     stores_weights: ClassVar[bool] = True
     """False: weights are not saved but fetched from what `config()` names (a hub model, say)."""
 
+    cells_per_call: ClassVar[int] = 256
+    """How many cells `encode` is given at once when a table is encoded; many, where it sorts them
+    by length and cuts them into batches itself."""
+
     @abstractmethod
     def encode(self, raw: Any) -> Tensor:
         """Raw batch -> float latents (B, latent.dim), in eval mode and without gradients.

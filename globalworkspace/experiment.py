@@ -9,6 +9,7 @@
 [[objectives]]       kind, weight, ...; default: default_objectives()
 [initializer]        optional: kind and settings
 [augmentations.NAME] optional: kind and settings; an objective with view = "NAME" sees its rows so
+[encoding]           optional: precision ("bf16": faster where latents stay the same), batch_size
 [training]           settings of TrainerConfig
 [[callbacks]]        optional: kind and settings of listeners to training
 [[evaluations]]      optional: kind and settings, beside translation and retrieval
@@ -35,7 +36,7 @@ from globalworkspace.components import (
     load_table,
     match_rows,
 )
-from globalworkspace.data.latent_store import LatentStore, encode_table
+from globalworkspace.data.latent_store import EncodingConfig, LatentStore, encode_table
 from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
@@ -55,6 +56,7 @@ SECTIONS = (
     "objectives",
     "initializer",
     "augmentations",
+    "encoding",
     "training",
     "callbacks",
     "evaluations",
@@ -88,6 +90,7 @@ class Plan:
     workspace: GlobalWorkspace
     trainer: Trainer
     initializer: Callable[[GlobalWorkspace, Table], None] | None
+    encoding: EncodingConfig
     evaluations: Mapping[str, Callable[..., Any]]
 
 
@@ -111,6 +114,7 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
     training_config = construct(
         TrainerConfig, {"progress": progress, **section(config, "training")}, "[training]"
     )
+    encoding = construct(EncodingConfig, section(config, "encoding"), "[encoding]")
     pick_device(training_config.device)
     objectives = build_objectives(config.get("objectives"))
     augmentations = build_augmentations(section(config, "augmentations"))
@@ -151,6 +155,7 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
             training_config, objectives, augmentations=augmentations, callbacks=callbacks
         ),
         initializer=initializer,
+        encoding=encoding,
         evaluations=evaluations,
     )
 
@@ -187,7 +192,13 @@ def run_experiment(
 
     def encoded(table: Table) -> Table:
         with processes.first_before_others():
-            return encode_table(workspace.domains, table, store=store, progress=progress)
+            return encode_table(
+                workspace.domains,
+                table,
+                store=store,
+                progress=progress,
+                **attrs.asdict(plan.encoding),
+            )
 
     training, held_out = encoded(plan.training), encoded(plan.held_out)
     result = plan.trainer.fit(

@@ -86,7 +86,12 @@ def _config_costs(args: argparse.Namespace, peaks: dict[str, float]) -> Iterator
     from globalworkspace.settings import read_toml
 
     plan = plan_experiment(read_toml(args.config), progress=False)
-    latents = encode_table(plan.workspace.domains, plan.training, progress=not args.json)
+    latents = encode_table(
+        plan.workspace.domains,
+        plan.training,
+        progress=not args.json,
+        **attrs.asdict(plan.encoding),
+    )
     for precision, peak in peaks.items():
         given: dict[str, Any] = {"precision": precision, "compile": args.compile}
         config = attrs.evolve(plan.trainer.config, **given)

@@ -7,6 +7,7 @@ again, and a message says so.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,11 +16,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import attrs
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from globalworkspace.data.cells import digest_cells, take_cells
@@ -29,6 +32,23 @@ from globalworkspace.errors import CheckpointError, DomainError
 
 log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
+Precision = Literal["fp32", "bf16"]
+PROBE, AGREEMENT = 32, 0.999
+"""How many cells are encoded both ways before bfloat16 is trusted, and the smallest cosine."""
+
+
+@attrs.frozen(kw_only=True)
+class EncodingConfig:
+    """How a table is encoded, see `encode_table`."""
+
+    precision: Precision = attrs.field(
+        default="fp32", validator=attrs.validators.in_(("fp32", "bf16"))
+    )
+    """`bf16`: bfloat16 autocast for the domains whose latents stay the same."""
+    batch_size: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
+    )
+    """Cells per call of `encode`; None: each domain's own choice."""
 
 
 class LatentStore:
@@ -91,8 +111,9 @@ def encode_table(
     table: Table,
     *,
     store: LatentStore | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: bool = False,
+    precision: Precision = "fp32",
 ) -> Table:
     """Encode every cell of `table` once.
 
@@ -100,8 +121,11 @@ def encode_table(
         domains: Domain -> module; each column of the table needs one.
         table: Raw data.
         store: Where latents are looked up and kept; None: memory only.
-        batch_size: Cells per call of `encode`.
+        batch_size: Cells per call of `encode`; None: each module's own `cells_per_call`.
         progress: Show a bar with cells/s for each domain.
+        precision: `"bf16"`: encode under bfloat16 autocast, about twice to four times as fast where
+            the machine has it; a domain whose first latents then differ (cosine below 0.999) is
+            encoded in float32 all the same, and a message says so.
 
     Returns:
         A table of the same rows whose cells are float32 latents (M, D).
@@ -117,7 +141,7 @@ def encode_table(
     columns = {}
     for name in table:
         columns[name] = _encode_column(
-            name, domains[name], table[name], table.origin, store, batch_size, progress
+            name, domains[name], table[name], table.origin, store, batch_size, progress, precision
         )
     return Table(columns, table.origin)
 
@@ -128,8 +152,9 @@ def _encode_column(
     column: Column,
     origin: Tensor,
     store: LatentStore | None,
-    batch_size: int,
+    batch_size: int | None,
     progress: bool,
+    precision: Precision,
 ) -> Column:
     present = column.present
     counts = column.count[present]
@@ -138,8 +163,7 @@ def _encode_column(
     items, inverse = used.unique(return_inverse=True)
     rows = torch.empty(len(items), dtype=torch.int64)
     rows[inverse] = rows_of_items
-    key = None
-    latents: Tensor | None = None
+    content: str | None = None
     if store is not None:
         content = digest_cells(take_cells(column.cells, items))
         if content is None:
@@ -147,18 +171,70 @@ def _encode_column(
                 'The cells of domain "%s" cannot be digested; they are encoded again in every run.',
                 name,
             )
-        else:
-            key = hashlib.sha256(f"{module.fingerprint()} {content}".encode()).hexdigest()
-            latents = store.get(key)
+    latents = _stored(store, module, content, precision)
+    if latents is None and precision == "bf16":
+        if not _agrees(name, module, column.cells, items[:PROBE]):
+            precision = "fp32"
+            latents = _stored(store, module, content, precision)
     if latents is None:
-        latents = encode_items(name, module, column.cells, items, rows, batch_size, progress)
-        if store is not None and key is not None:
-            store.put(key, latents, name)
+        size = batch_size or module.cells_per_call
+        with _precision(module, precision):
+            latents = encode_items(name, module, column.cells, items, rows, size, progress)
+        if store is not None and content is not None:
+            store.put(_key(module, content, precision), latents, name)
     position = torch.zeros(int(items.max()) + 1 if len(items) else 1, dtype=torch.int64)
     position[items] = torch.arange(len(items))
     first = torch.zeros_like(column.first)
     first[present] = position[column.first[present]]
     return Column(latents, first, column.count)
+
+
+def _key(module: DomainModule, content: str, precision: Precision) -> str:
+    """Of what decides the latents: the module, the cells, and how they are encoded."""
+    marked = f"{module.fingerprint()} {content}" + (" bf16" if precision == "bf16" else "")
+    return hashlib.sha256(marked.encode()).hexdigest()
+
+
+def _stored(
+    store: LatentStore | None, module: DomainModule, content: str | None, precision: Precision
+) -> Tensor | None:
+    if store is None or content is None:
+        return None
+    return store.get(_key(module, content, precision))
+
+
+def _precision(
+    module: DomainModule, precision: Precision
+) -> contextlib.AbstractContextManager[Any]:
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    weight = next(module.parameters(), None)
+    return torch.autocast("cpu" if weight is None else weight.device.type, torch.bfloat16)
+
+
+@torch.no_grad()
+def _agrees(name: str, module: DomainModule, cells: Any, items: Tensor) -> bool:
+    """Whether the first latents are the same in bfloat16, as far as directions go."""
+    if not len(items):
+        return True
+    found = []
+    for precision in ("fp32", "bf16"):
+        with _precision(module, precision):
+            try:
+                found.append(module.encode(take_cells(cells, items)).float())
+            except Exception:  # encoding proper says what is wrong, and with which row
+                return True
+    cosine = float(F.cosine_similarity(found[0], found[1], dim=1).min())
+    if cosine >= AGREEMENT:
+        return True
+    log.warning(
+        'Domain "%s" is encoded in float32: in bfloat16 its latents differ (cosine %.4f, at least '
+        "%g is wanted).",
+        name,
+        cosine,
+        AGREEMENT,
+    )
+    return False
 
 
 def encode_items(

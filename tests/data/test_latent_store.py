@@ -165,3 +165,63 @@ def test_the_culprit_of_a_failing_batch_is_found():
 def test_a_domain_without_a_module_is_named():
     with pytest.raises(DomainError, match='domain "right" and the workspace has left'):
         encode_table({"left": Vector(3)}, table())
+
+
+class Rounded(Weighted):
+    """What autocast does to it depends on whether its weights matter much."""
+
+    def __init__(self, faithful, dim=64):
+        super().__init__(dim)
+        self.faithful = faithful
+
+    def encode(self, raw):
+        raw = torch.as_tensor(raw)
+        latents = super().encode(raw)
+        # two large products that cancel lose their difference in half the bits
+        return latents if self.faithful else latents.float() - self.linear(1.001 * raw).float()
+
+
+def wide():
+    return Table.from_columns({"a": torch.randn(40, 64), "b": torch.randn(40, 64)})
+
+
+def test_bfloat16_is_used_where_the_latents_stay_the_same(caplog):
+    rows, plain = wide(), {n: Rounded(n == "a") for n in "ab"}
+    exact = encode_table(plain, rows)
+    with caplog.at_level(logging.WARNING):
+        fast = encode_table(plain, rows, precision="bf16")
+    assert not torch.equal(fast["a"].cells, exact["a"].cells)
+    torch.testing.assert_close(fast["a"].cells, exact["a"].cells, rtol=0.02, atol=0.2)
+    assert torch.equal(fast["b"].cells, exact["b"].cells)
+    (message,) = caplog.messages
+    assert 'Domain "b" is encoded in float32' in message and "at least 0.999" in message
+
+
+def test_each_precision_is_stored_by_itself(tmp_path):
+    store, rows, modules = LatentStore(tmp_path), wide(), {n: Rounded(True) for n in "ab"}
+    exact = encode_table(modules, rows, store=store)
+    fast = encode_table(modules, rows, store=store, precision="bf16")
+    assert not torch.equal(exact["a"].cells, fast["a"].cells)
+    encoded = modules["a"].encoded
+    assert torch.equal(encode_table(modules, rows, store=store)["a"].cells, exact["a"].cells)
+    again = encode_table(modules, rows, store=store, precision="bf16")
+    assert torch.equal(again["a"].cells, fast["a"].cells)
+    assert modules["a"].encoded == encoded  # not even the probe
+
+
+def test_a_module_says_how_many_cells_it_wants_at_once():
+    calls = []
+
+    class Eager(Vector):
+        cells_per_call = 7
+
+        def encode(self, raw):
+            calls.append(len(raw))
+            return super().encode(raw)
+
+    rows = Table.from_columns({"a": torch.randn(16, 3)})
+    encode_table({"a": Eager(3)}, rows)
+    assert calls == [7, 7, 2]
+    calls.clear()
+    encode_table({"a": Eager(3)}, rows, batch_size=16)
+    assert calls == [16]

@@ -226,6 +226,8 @@ class TextAutoencoder(DomainModule):
         """Everything but the frozen encoder."""
         return [p for name, p in self.named_parameters() if not name.startswith("encoder.")]
 
+    cells_per_call = BertDomain.cells_per_call
+
     @torch.no_grad()
     def encode(self, raw: Sequence[str]) -> Tensor:
         """Sentences -> mean latents (B, latent_dim), in the order given.

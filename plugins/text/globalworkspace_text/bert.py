@@ -139,6 +139,8 @@ class BertDomain(GalleryDecoding, DomainModule):
             return settings | {"architecture": _architecture(self.encoder)}
         return settings | {"revision": self._revision, "digest": self.digest()}
 
+    cells_per_call = 4096  # sorted by length among so many
+
     @torch.no_grad()
     def encode(self, raw: Sequence[str]) -> Tensor:
         """Sentences -> latents (B, hidden), in the order given; no sentences -> (0, hidden).
