@@ -56,13 +56,15 @@ from globalworkspace.sheet import Section, write_page
 
 SOUND_WEIGHTS = "package:globalworkspace_shapes/weights/sound"
 WRITER_WEIGHTS = "package:globalworkspace_shapes/weights/caption"
-DIRECTIONS = (
-    ("sound", "attributes"),
-    ("sound", "picture"),
-    ("attributes", "sound"),
-    ("picture", "sound"),
-    ("caption", "sound"),
+DIRECTIONS = tuple(
+    (source, target)
+    for target in ("picture", "attributes", "sound")
+    for source in ALL_DOMAINS
+    if source != target
 )
+"""Those into sentences are judged by their words (`told`)."""
+DRAWN = {"temperature": 1.0, "top_p": 1.0}
+"""How sentences are drawn, by the writer's own odds here; else each word is the likeliest."""
 Domains = dict[str, DomainModule]
 
 
@@ -192,18 +194,25 @@ def show(workspace: GlobalWorkspace, raw: Table, test: Table, folder: Path, item
     modules = workspace.domains
     (folder / "files").mkdir(parents=True, exist_ok=True)
 
-    def translated(source: str, target: str) -> list[Rendering]:
+    def predicted(source: str, target: str) -> Tensor:
         state = workspace.encode({source: test[source].take(rows)}, latents=True)
-        return modules[target].render(workspace.decode(state, target))
+        return workspace.decode(state, target, latents=True)
+
+    def translated(source: str, target: str) -> list[Rendering]:
+        return modules[target].render(modules[target].decode(predicted(source, target)))
 
     true = {name: modules[name].render(raw[name].take(rows)) for name in ("picture", "sound")}
+    writer, dice = modules["caption"], torch.Generator().manual_seed(0)
+    drawn = writer.write(predicted("picture", "caption"), **DRAWN, generator=dice)
     columns = {
         "sound": true["sound"],
         "sound-to-picture": translated("sound", "picture"),
         "picture": true["picture"],
         "picture-to-sound": translated("picture", "sound"),
-        "caption": modules["caption"].render(raw["caption"].take(rows)),
+        "caption": writer.render(raw["caption"].take(rows)),
         "sound-to-caption": translated("sound", "caption"),
+        "picture-to-caption": translated("picture", "caption"),
+        "picture-to-caption-drawn": writer.render(drawn),
         "caption-to-sound": translated("caption", "sound"),
     }
     for name, renderings in columns.items():
@@ -214,10 +223,15 @@ def show(workspace: GlobalWorkspace, raw: Table, test: Table, folder: Path, item
         ("Sound to picture", ("sound", "sound-to-picture", "picture")),
         ("Picture to sound", ("picture", "picture-to-sound", "sound")),
         ("Sound to sentence", ("sound", "sound-to-caption", "caption")),
+        (
+            "Picture to sentence",
+            ("picture", "picture-to-caption", "picture-to-caption-drawn", "caption"),
+        ),
         ("Sentence to sound", ("caption", "caption-to-sound", "sound")),
     ):
         cells = list(zip(*(columns[name] for name in names), strict=True))
-        headings = (names[0], "translated", f"true {names[2]}")
+        middle = ["translated", "translated, words drawn by their odds"][: len(names) - 2]
+        headings = (names[0], *middle, f"true {names[-1]}")
         sections.append(Section(title=title, headings=headings, rows=cells))
     write_page(folder / "sheet.html", "Shapes seen, told and heard", sections)
 

@@ -65,6 +65,14 @@ def test_the_sheet_plays_and_shows_and_the_files_can_be_opened(finished: Path) -
     with Image.open(finished / "files" / "01-sound-to-picture.png") as picture:
         assert picture.size == (32, 32) and max(high for _, high in picture.getextrema()) > 40
     assert (finished / "files" / "00-sound-to-caption.txt").read_text().endswith(".")
+    assert "Picture to sentence" in page
+    written = [
+        (finished / "files" / f"0{row}-picture-to-caption{drawn}.txt").read_text()
+        for drawn in ("", "-drawn")
+        for row in (0, 1)
+    ]
+    assert all(text.endswith(".") and text in page for text in written)
+    assert written[:2] != written[2:]  # the likeliest words, and words that were drawn
 
 
 def test_the_run_translates_a_sound_file_to_a_picture(
