@@ -10,7 +10,7 @@ a clip *and* its motion, the others one of them. Three workspaces read the same 
 
 The two last also draw: from a motion to a clip, judged by where its bright pixels go.
 
-    pip install globalworkspace-{attributes,shapes,vision}
+    pip install globalworkspace-attributes globalworkspace-shapes globalworkspace-vision
     python examples/clips.py --out runs/clips
 """
 

