@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from globalworkspace.objectives.presets import default_objectives as default_objectives
     from globalworkspace.pretrained import load_domain as load_domain
     from globalworkspace.pretrained import save_domain as save_domain
-    from globalworkspace.routes import Route as Route
+    from globalworkspace.route import Route as Route
     from globalworkspace.training.callbacks import Callback as Callback
     from globalworkspace.training.trainer import Trainer as Trainer
     from globalworkspace.training.trainer import TrainerConfig as TrainerConfig
@@ -46,7 +46,7 @@ _HOME = {
     "Objective": "objectives.base",
     "Part": "latents",
     "Rendering": "domain",
-    "Route": "routes",
+    "Route": "route",
     "State": "fusion",
     "Table": "data.table",
     "Trainer": "training.trainer",

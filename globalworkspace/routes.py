@@ -1,7 +1,5 @@
-"""Routes: paths through the workspace, and the plan that walks many of them at once.
+"""The plan that walks many routes at once.
 
-Every loss of the paper looks at the end of a route: `{photo} -> caption` (translation), `{photo} ->
-photo` (demi-cycle), `{photo} -> caption -> photo` (cycle), `{photo, caption} -> photo` (fused).
 Routes share beginnings; a `RoutePlan` walks each shared piece once and calls each network once per
 level, on the concatenated rows of everything that needs it.
 
@@ -22,89 +20,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalworkspace.data.sampler import Batch, Segment
-from globalworkspace.errors import ConfigError
 from globalworkspace.fusion import Fusion, State
 from globalworkspace.networks import rows_among
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
+from globalworkspace.route import Route, Stretch, Walk, whole_rows
 
 if TYPE_CHECKING:
     from globalworkspace.workspace import GlobalWorkspace
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)
-
-
-@attrs.frozen
-class Route:
-    """Encode and fuse `sources`, decode to each of `via` and encode again, decode to `target`.
-
-    Args:
-        sources: Domains whose codes are fused.
-        target: The last decoded domain; None: the route ends in the workspace.
-        via: Domains passed through on the way, in order.
-        detach_after: Stop gradients after this many of `via` (1: the first intermediate translation
-            is a given); None: never.
-        view: Name of the augmentation through which the sources are seen; None: as they are.
-        kept: Each row fuses these and a random non-empty subset of the other sources, every subset
-            being equally likely; None: all sources, always.
-        stretch: (first, length, parts): of a segment's rows cut into that many parts, walk those of
-            `length` parts from the `first` on; None: all rows. Rows are drawn at random, so that
-            the mean over a stretch is an unbiased estimate of the mean over all.
-    """
-
-    sources: tuple[str, ...] = attrs.field(converter=_names)
-    target: str | None = None
-    via: tuple[str, ...] = attrs.field(default=(), converter=_names)
-    detach_after: int | None = None
-    view: str | None = None
-    kept: tuple[str, ...] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(_names)
-    )
-    stretch: tuple[int, int, int] | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if not self.sources:
-            raise ConfigError("A route needs at least one source.")
-        if self.detach_after is not None and not 1 <= self.detach_after <= len(self.via):
-            raise ConfigError(
-                f"detach_after={self.detach_after} does not fit a route via {len(self.via)} "
-                "domains; write how many of them lie before the gradient stop, or None."
-            )
-        if self.kept is not None and not set(self.kept) < set(self.sources):
-            raise ConfigError(
-                f"kept={self.kept} must be some of the sources {self.sources}, and not all: the "
-                "others are what a subset is drawn from."
-            )
-        if self.stretch is not None:
-            first, length, parts = self.stretch
-            if not (0 <= first and 1 <= length and first + length <= parts):
-                raise ConfigError(
-                    f"stretch={self.stretch} is none: first + length must be at most parts."
-                )
-
-    def __str__(self) -> str:
-        sources = " + ".join(self.sources)
-        if self.kept is not None:
-            drawn = " + ".join(name for name in self.sources if name not in self.kept)
-            sources = " + ".join([*self.kept, f"some of ({drawn})"])
-        steps = [sources, *self.via, self.target or "workspace"]
-        if self.detach_after is not None:
-            steps[self.detach_after] += "|"
-        return " -> ".join(steps) + (f" ({self.view})" if self.view is not None else "")
-
-    def rows_of(self, segment: Segment) -> slice:
-        """Which of this process's rows of `segment` walk the route; all, or its stretch."""
-        return segment.here(_whole_rows(segment, self.stretch))
-
-
-@attrs.frozen
-class Walk:
-    """A route walked by the rows of one segment."""
-
-    route: Route
-    segment: int
 
 
 @attrs.frozen(eq=False)
@@ -149,19 +72,9 @@ class Walked:
         )
 
 
-def _whole_rows(segment: Segment, stretch: tuple[int, int, int] | None) -> slice:
-    """A stretch of the whole segment, of all processes' rows; at least one row."""
-    if stretch is None:
-        return slice(0, segment.whole)
-    first, length, parts = stretch
-    start = min(segment.whole * first // parts, segment.whole - 1)
-    return slice(start, max(segment.whole * (first + length) // parts, start + 1))
-
-
 _Place = tuple[int, str | None]
 """(segment, view): rows, and how their latents are seen."""
-_Stretch = tuple[int, int, int] | None
-_Start = tuple[int, str | None, _Stretch, tuple[str, ...] | None]
+_Start = tuple[int, str | None, Stretch | None, tuple[str, ...] | None]
 """(segment, view, stretch, kept): the rows that set out, and which of their sources are certain."""
 _Node = tuple[_Start, tuple[str, ...], tuple[str, ...], int | None]
 """A point of a walk: (start, sources, domains passed, how many lie behind a gradient stop)."""
@@ -177,7 +90,7 @@ class RoutePlan:
 
     def __init__(self, segments: Sequence[Segment], routes: Sequence[Iterable[Route]]) -> None:
         self.segments = tuple(segments)
-        self._places: dict[tuple[tuple[int, _Stretch], ...], tuple[int, Tensor]] = {}
+        self._places: dict[tuple[tuple[int, Stretch | None], ...], tuple[int, Tensor]] = {}
         self.walks = [
             Walk(route, index)
             for index, wanted in enumerate(routes)
@@ -258,7 +171,7 @@ class RoutePlan:
                 generator = derived_generator(*chance, "selection", index, *sources, *rare)
             fused = {name: codes[(index, view), name] for name in sources}
             if stretch is not None:
-                here = self.segments[index].here(_whole_rows(self.segments[index], stretch))
+                here = self.segments[index].here(whole_rows(self.segments[index], stretch))
                 fused = {name: code[here] for name, code in fused.items()}
             states[node] = self._fuse(workspace.fusion, fused, kept, generator, node[0], together)
 
@@ -332,7 +245,7 @@ class RoutePlan:
         if generator is None:
             return fusion.fuse(codes)
         segment = self.segments[start[0]]
-        rows = _whole_rows(segment, start[2])
+        rows = whole_rows(segment, start[2])
         whole, mine = rows.stop - rows.start, slice(0, rows.stop - rows.start)
         if together.size > 1:
             ahead = min(max(segment.start - rows.start, 0), whole)
@@ -352,7 +265,7 @@ class RoutePlan:
         )
 
     def _among(
-        self, stretches: Sequence[tuple[int, _Stretch]], together: Processes
+        self, stretches: Sequence[tuple[int, Stretch | None]], together: Processes
     ) -> contextlib.AbstractContextManager[None]:
         """Which rows these (segment, stretch) are in a batch of all processes, for dropout."""
         if together.size == 1:
@@ -362,7 +275,7 @@ class RoutePlan:
             start, pieces = 0, []
             for index, stretch in stretches:
                 segment = self.segments[index]
-                rows = _whole_rows(segment, stretch)
+                rows = whole_rows(segment, stretch)
                 first, last = (
                     min(max(edge, rows.start), rows.stop) - rows.start + start
                     for edge in (segment.start, segment.start + segment.size)

@@ -15,7 +15,8 @@ from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.schedules import Schedule, Weight, schedule_of
 from globalworkspace.processes import Processes
-from globalworkspace.routes import Route, Walk, Walked
+from globalworkspace.route import Route, Walk
+from globalworkspace.routes import Walked
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -17,7 +17,8 @@ from globalworkspace.objectives.base import Context, Objective
 from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
 from globalworkspace.randomness import derived_seed
-from globalworkspace.routes import Route, Walk, Walked
+from globalworkspace.route import Route, Walk
+from globalworkspace.routes import Walked
 
 MAX_SCALE = 100.0
 

@@ -13,7 +13,7 @@ from globalworkspace.data.sampler import Segment
 from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.base import RowObjective
 from globalworkspace.objectives.schedules import Weight
-from globalworkspace.routes import Route
+from globalworkspace.route import Route
 
 
 class Cycle(RowObjective):

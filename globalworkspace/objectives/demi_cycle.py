@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.objectives.base import RowObjective
-from globalworkspace.routes import Route
+from globalworkspace.route import Route
 
 
 class DemiCycle(RowObjective):

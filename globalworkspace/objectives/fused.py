@@ -8,7 +8,7 @@ from itertools import combinations
 from globalworkspace.data.sampler import Segment
 from globalworkspace.objectives.base import RowObjective, Subsets, checked_subsets
 from globalworkspace.objectives.schedules import Weight
-from globalworkspace.routes import Route
+from globalworkspace.route import Route
 
 
 class Fused(RowObjective):

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.objectives.base import Context, Objective
-from globalworkspace.routes import Route, RoutePlan, Walked
+from globalworkspace.route import Route
+from globalworkspace.routes import RoutePlan, Walked
 from globalworkspace.testing.checks import NotJudged, global_seed
 from globalworkspace.testing.toys import TOY_DOMAINS, toy_batch, toy_rows, toy_workspace
 from globalworkspace.workspace import GlobalWorkspace

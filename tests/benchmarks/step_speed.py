@@ -35,7 +35,7 @@ from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
-from globalworkspace.routes import Route
+from globalworkspace.route import Route
 from globalworkspace.training.callbacks import Callback, Training
 
 ROOT = Path(__file__).parents[2]

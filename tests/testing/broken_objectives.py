@@ -6,7 +6,7 @@ from torch import nn
 from globalworkspace import Route
 from globalworkspace.objectives.base import Objective, RowObjective
 from globalworkspace.objectives.info_nce import info_nce
-from globalworkspace.routes import Walk
+from globalworkspace.route import Walk
 
 
 class Sound(RowObjective):

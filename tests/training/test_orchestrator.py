@@ -17,7 +17,8 @@ from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.randomness import derived_generator
-from globalworkspace.routes import RoutePlan, Walk
+from globalworkspace.route import Walk
+from globalworkspace.routes import RoutePlan
 from globalworkspace.training.orchestrator import LossOrchestrator
 
 NAMES = ("type", "keys", "values", "forward", "a-b")
