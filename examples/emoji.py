@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 
 from globalworkspace import GlobalWorkspace, LatentStore, Table, Trainer, TrainerConfig
 from globalworkspace.closed_form import cca, retrieval_error, ridge
-from globalworkspace.data.latent_store import encode_table
+from globalworkspace.data.encoding import encode_table
 from globalworkspace.evaluation.retrieval import recall_at, retrieval
 from globalworkspace.initializers import cca as start_from_cca
 from globalworkspace.objectives.contrastive import Contrastive

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from globalworkspace.augmentation import Augmentation as Augmentation
     from globalworkspace.data.cells import Alternatives as Alternatives
+    from globalworkspace.data.encoding import encode_table as encode_table
     from globalworkspace.data.latent_store import LatentStore as LatentStore
-    from globalworkspace.data.latent_store import encode_table as encode_table
     from globalworkspace.data.table import Table as Table
     from globalworkspace.domain import DomainModule as DomainModule
     from globalworkspace.domain import Rendering as Rendering
@@ -53,7 +53,7 @@ _HOME = {
     "TrainerConfig": "training.trainer",
     "WorkspaceError": "errors",
     "default_objectives": "objectives.presets",
-    "encode_table": "data.latent_store",
+    "encode_table": "data.encoding",
     "hookimpl": "hookspecs",
     "load_domain": "pretrained",
     "save_domain": "pretrained",

@@ -158,6 +158,11 @@ def register_commands(register: Register) -> None:
         summary="train one domain module on its own data",
     )
     register(
+        "encode",
+        "globalworkspace.commands.encode:Encode",
+        summary="encode a config's data, alone or as one of several workers",
+    )
+    register(
         "benchmark",
         "globalworkspace.commands.benchmark:Benchmark",
         summary="time training steps on this machine",

@@ -9,7 +9,7 @@
 [[objectives]]       kind, weight, ...; default: default_objectives()
 [initializer]        optional: kind and settings
 [augmentations.NAME] optional: kind and settings; an objective with view = "NAME" sees its rows so
-[encoding]           optional: precision ("bf16": faster where latents stay the same), batch_size
+[encoding]           optional: settings of EncodingConfig: precision, shard_rows, batch_size
 [training]           settings of TrainerConfig
 [[callbacks]]        optional: kind and settings of listeners to training
 [[evaluations]]      optional: kind and settings, beside translation and retrieval
@@ -36,7 +36,8 @@ from globalworkspace.components import (
     load_table,
     match_rows,
 )
-from globalworkspace.data.latent_store import EncodingConfig, LatentStore, encode_table
+from globalworkspace.data.encoding import EncodingConfig, encode_table
+from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
@@ -191,14 +192,14 @@ def run_experiment(
     store = LatentStore(home / "latents")
 
     def encoded(table: Table) -> Table:
-        with processes.first_before_others():
-            return encode_table(
-                workspace.domains,
-                table,
-                store=store,
-                progress=progress,
-                **attrs.asdict(plan.encoding),
-            )
+        return encode_table(
+            workspace.domains,
+            table,
+            store=store,
+            progress=progress,
+            processes=processes,
+            **attrs.asdict(plan.encoding),
+        )
 
     training, held_out = encoded(plan.training), encoded(plan.held_out)
     result = plan.trainer.fit(

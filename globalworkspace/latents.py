@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from globalworkspace.data.cells import LazyLatents
 from globalworkspace.errors import DomainError
 
 PartKind = Literal["continuous", "categorical", "circular", "sequence"]
@@ -37,6 +38,8 @@ DEAD_VARIANCE = 1e-3
 # softmax of an exact class puts > 0.9999 on it (see `exact_prediction`), and
 # the sigmoid of an exact mask is within 1e-5 of it
 _EXACT_LOGIT = 12.0
+_STRETCH = 65_536
+"""Rows whose statistics are added up at once."""
 
 
 @attrs.frozen(kw_only=True)
@@ -304,14 +307,17 @@ class Standardizer(nn.Module):
         )
 
     @classmethod
-    def fit(cls, spec: LatentSpec, latents: Tensor, domain: str = "?") -> Standardizer:
+    def fit(
+        cls, spec: LatentSpec, latents: Tensor | LazyLatents, domain: str = "?"
+    ) -> Standardizer:
         """Take statistics from training latents (N, D); warn about dead dimensions.
+
+        Latents in files are read in stretches; a sequence's statistics come from the first of them.
 
         Raises:
             DomainError: If every continuous dimension is dead and nothing else is left.
         """
-        values = latents.double()
-        mean, std = values.mean(dim=0), values.std(dim=0, correction=0)
+        mean, std = _moments(latents)
         continuous = torch.zeros(spec.dim, dtype=torch.bool)
         for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
             continuous[columns] = part.kind == "continuous"
@@ -337,7 +343,10 @@ class Standardizer(nn.Module):
         std = torch.where(continuous & alive, std, torch.ones_like(std))
         for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
             if part.kind == "sequence":
-                mean[columns], std[columns] = _sequence_statistics(values[:, columns], part)
+                values = latents if isinstance(latents, Tensor) else next(latents.split(_STRETCH))
+                mean[columns], std[columns] = _sequence_statistics(
+                    values[:, columns].double(), part
+                )
         return cls(spec, mean, std, alive)
 
     def standardize(self, latents: Tensor) -> Tensor:
@@ -363,6 +372,17 @@ class Standardizer(nn.Module):
             blocks, _ = unpack_sequence(means[:, columns], size)
             means[:, columns] = _pack(blocks, mask) - _pack(torch.zeros_like(blocks), mask)
         return means
+
+
+def _moments(latents: Tensor | LazyLatents) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (D,) float64 of the columns, a stretch of rows at a time."""
+    count = max(len(latents), 1)
+    mean = sum((piece.double().sum(dim=0) for piece in latents.split(_STRETCH)), torch.zeros(()))
+    mean = mean / count
+    squares = torch.zeros_like(mean)
+    for piece in latents.split(_STRETCH):
+        squares = squares + (piece.double() - mean).square().sum(dim=0)
+    return mean, (squares / count).sqrt()
 
 
 def _sequence_statistics(columns: Tensor, part: Part) -> tuple[Tensor, Tensor]:

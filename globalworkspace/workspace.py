@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from globalworkspace.data.cells import LazyLatents
 from globalworkspace.domain import Decodes, DomainModule, encode_checked, freeze
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.fusion import Fusion, State
@@ -165,7 +166,7 @@ class GlobalWorkspace(nn.Module):
         """What the standard latents (B, A) of a domain are made of."""
         return self.standardizer(name).standard_spec
 
-    def fit_standardizers(self, latents: Mapping[str, Tensor]) -> None:
+    def fit_standardizers(self, latents: Mapping[str, Tensor | LazyLatents]) -> None:
         """Take the statistics of training latents; domains already fitted keep theirs."""
         for name, values in latents.items():
             self._check_name(name)

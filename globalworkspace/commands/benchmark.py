@@ -81,7 +81,7 @@ def _config_costs(args: argparse.Namespace, peaks: dict[str, float]) -> Iterator
     import attrs
 
     from globalworkspace.benchmark import measure
-    from globalworkspace.data.latent_store import encode_table
+    from globalworkspace.data.encoding import encode_table
     from globalworkspace.experiment import plan_experiment
     from globalworkspace.settings import read_toml
 
@@ -90,7 +90,7 @@ def _config_costs(args: argparse.Namespace, peaks: dict[str, float]) -> Iterator
         plan.workspace.domains,
         plan.training,
         progress=not args.json,
-        **attrs.asdict(plan.encoding),
+        **attrs.asdict(attrs.evolve(plan.encoding, shard_rows=None)),
     )
     for precision, peak in peaks.items():
         given: dict[str, Any] = {"precision": precision, "compile": args.compile}

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -16,6 +16,26 @@ from torch import Tensor
 
 from globalworkspace.errors import DataError
 from globalworkspace.references import digest_files
+
+
+@runtime_checkable
+class LazyLatents(Protocol):
+    """Latents (M, D) that are read where they are asked for."""
+
+    @property
+    def shard_rows(self) -> int:
+        """How many rows lie together, in one file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, items: Tensor) -> Tensor:
+        """The latents (B, D) at positions (B,) int64."""
+
+    def split(self, rows: int) -> Iterator[Tensor]:
+        """All latents in order, at most `rows` at a time."""
+
+    def prefetch(self, shards: list[int]) -> None:
+        """Say which files are read next."""
 
 
 @attrs.frozen
@@ -63,6 +83,8 @@ def take_cells(cells: Any, items: Tensor) -> Any:
     """The items at positions (B,) int64, as a raw batch of the same kind as `cells`."""
     if isinstance(cells, Tensor):
         return cells[items.to(cells.device)]
+    if isinstance(cells, LazyLatents):
+        return cells[items]
     if isinstance(cells, np.ndarray):
         return cells[items.numpy()]
     if isinstance(cells, Mapping):

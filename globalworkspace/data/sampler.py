@@ -11,6 +11,8 @@ import attrs
 import torch
 from torch import Tensor
 
+from globalworkspace.data.cells import LazyLatents, take_cells
+from globalworkspace.data.order import RowOrder, ShuffledRows, WindowedRows
 from globalworkspace.data.table import Group, Table
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
@@ -98,14 +100,24 @@ class BatchSampler:
             Segment(group, share.stop - share.start, size, share.start)
             for (group, _), size, share in zip(pools, sizes, self._shares, strict=True)
         )
-        self._pools = [rows for _, rows in pools]
-        self._permutations: dict[int, tuple[int, Tensor]] = {}
+        self._orders = [
+            self._order(index, group, rows) for index, (group, rows) in enumerate(pools)
+        ]
         self._alternatives = {name: bool((table[name].count > 1).any()) for name in table}
+
+    def _order(self, index: int, group: Group, rows: Tensor) -> RowOrder:
+        """Rows in files are drawn file by file, by the first domain that has them there."""
+        for name in group:
+            cells = self.table[name].cells
+            if isinstance(cells, LazyLatents):
+                return WindowedRows(rows, self.seed, index, self.table[name].first[rows], cells)
+        return ShuffledRows(rows, self.seed, index)
 
     def batch(self, step: int) -> Batch:
         """The batch of `step`."""
         drawn = tuple(
-            self._draw(index, segment.whole, step) for index, segment in enumerate(self.segments)
+            order.draw(segment.whole, step)
+            for order, segment in zip(self._orders, self.segments, strict=True)
         )
         latents = {}
         for name in self.table:
@@ -123,21 +135,7 @@ class BatchSampler:
             items = torch.cat(
                 [piece[self._shares[i]] for i, piece in zip(held, pieces, strict=True)]
             )
-            cells = column.cells[items.to(column.cells.device)]
+            cells = take_cells(column.cells, items)
             latents[name] = cells if self.device is None else cells.to(self.device)
         mine = tuple(rows[share] for rows, share in zip(drawn, self._shares, strict=True))
         return Batch(self.segments, latents, mine)
-
-    def _draw(self, index: int, size: int, step: int) -> Tensor:
-        pool = self._pools[index]
-        # A batch never crosses two permutations: no row is twice in it.
-        epoch, position = divmod(step, len(pool) // size)
-        return pool[self._permutation(index, epoch)[position * size : (position + 1) * size]]
-
-    def _permutation(self, index: int, epoch: int) -> Tensor:
-        cached = self._permutations.get(index)
-        if cached is None or cached[0] != epoch:
-            generator = derived_generator(self.seed, "rows", index, epoch)
-            cached = (epoch, torch.randperm(len(self._pools[index]), generator=generator))
-            self._permutations[index] = cached
-        return cached[1]

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from globalworkspace.augmentation import Augmentation
-from globalworkspace.data.latent_store import LatentStore, encode_table
+from globalworkspace.data.encoding import encode_table
+from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.sampler import BatchSampler
-from globalworkspace.data.table import Table
+from globalworkspace.data.table import Column, Table
 from globalworkspace.errors import CheckpointError, ConfigError, DataError
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
@@ -130,15 +131,13 @@ class Trainer:
             options: dict[str, Any] = {
                 "store": store,
                 "progress": config.progress and processes.first,
+                "processes": processes,
             }
-            with processes.first_before_others() if store else contextlib.nullcontext():
-                data = encode_table(workspace.domains, data, **options)
-                if validation is not None:
-                    validation = encode_table(workspace.domains, validation, **options)
+            data = encode_table(workspace.domains, data, **options)
+            if validation is not None:
+                validation = encode_table(workspace.domains, validation, **options)
         check_latents(workspace, data)
-        workspace.fit_standardizers(
-            {name: data[name].cells[data[name].items_of_rows().unique()] for name in data}
-        )
+        workspace.fit_standardizers({name: _used_latents(data[name]) for name in data})
         workspace.to(device)
         training = standardize_table(workspace, data)
         held_out = None if validation is None else standardize_table(workspace, validation)
@@ -416,6 +415,12 @@ class _Run:
         found = checkpoint.newest_checkpoint(folder) if self.processes.first else None
         step = int(self.processes.agree(-1 if found is None else checkpoint.step_of(found)))
         return None if step < 0 else checkpoint.checkpoint_folder(folder, step)
+
+
+def _used_latents(column: Column) -> Any:
+    """The latents that some row has; all, without a copy, where each is used."""
+    items = column.items_of_rows().unique()
+    return column.cells if len(items) == len(column.cells) else column.cells[items]
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

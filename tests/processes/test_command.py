@@ -21,6 +21,9 @@ column = ["a", "b"]
 kind = "attributes"
 column = ["c", "d"]
 
+[encoding]
+shard_rows = 32
+
 [training]
 steps = 40
 batch_size = 16
@@ -66,6 +69,8 @@ def test_two_processes_write_the_run_of_one(tmp_path):
         (folder / "config.toml").write_text(CONFIG)
         found.append((folder, *train(folder, *launcher)))
     (one, printed, alone), (two, also_printed, together) = found
+    shards = [sorted(p.name for p in f.rglob("shard-*.safetensors")) for f in (one, two)]
+    assert shards[0] == shards[1] and len(shards[0]) > 4
     for direction, error in alone["translation"].items():
         assert together["translation"][direction] == pytest.approx(error, rel=1e-3)
     assert "left -> right" in printed
