@@ -198,14 +198,16 @@ class Table:
         """Group -> its rows, (n,) int64; smaller groups first."""
         if not self.columns:
             return {}
-        present = torch.stack([column.present for column in self.columns.values()], dim=1)
-        patterns, inverse = present.unique(dim=0, return_inverse=True)
-        order = inverse.argsort(stable=True)
-        chunks = order.split(torch.bincount(inverse, minlength=len(patterns)).tolist())
-        found = {
-            tuple(name for name, has in zip(self.columns, pattern, strict=True) if has): rows
-            for pattern, rows in zip(patterns.tolist(), chunks, strict=True)
-        }
+        # rows are sorted by what they hold: column by column, so that memory stays small
+        found: dict[Group, Tensor] = {(): torch.arange(len(self))}
+        for name, column in self.columns.items():
+            present, split = column.present, {}
+            for group, rows in found.items():
+                has = present[rows]
+                for members, part in (((*group, name), rows[has]), (group, rows[~has])):
+                    if len(part):
+                        split[members] = part
+            found = split
         rank = {name: i for i, name in enumerate(self.columns)}
         return dict(
             sorted(
