@@ -25,16 +25,32 @@ LABELS = {
     "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, workspace",
     "emoji_r5_ridge_200": "Emoji, 200 pairs: R@5, ridge",
     "emoji_r5_cca_200": "Emoji, 200 pairs: R@5, CCA",
-    "caption_shape_word_accuracy": "Picture → written sentence: shape word right",
-    "caption_colour_word_accuracy": "Picture → written sentence: colour word right",
-    "caption_place_word_accuracy": "Picture → written sentence: place right",
+    "caption_shape_word_accuracy": "Picture → written sentence, fully matched: shape word right",
+    "caption_colour_word_accuracy": "Picture → written sentence, fully matched: colour word right",
+    "caption_place_word_accuracy": "Picture → written sentence, fully matched: place right",
     "caption_shape_word_accuracy_500": "Picture → written sentence, 500 pairs: shape word right",
     "caption_colour_word_accuracy_500": "Picture → written sentence, 500 pairs: colour word right",
     "caption_place_word_accuracy_500": "Picture → written sentence, 500 pairs: place right",
+    "sound_to_picture_class_accuracy": "Sound → picture, 1,000 rows matched: class seen in it",
+    "sound_to_picture_r2_place": "Sound → picture, 1,000 rows matched: R² of the place",
+    "picture_to_sound_class_accuracy": "Picture → sound, 1,000 rows matched: class heard in it",
+    "picture_to_sound_r2_place": "Picture → sound, 1,000 rows matched: R² of pitch and side",
+    "sound_to_sentence_shape_word_accuracy": (
+        "Sound → written sentence, 1,000 rows matched: shape word right"
+    ),
+    "sound_to_sentence_colour_word_accuracy": (
+        "Sound → written sentence, 1,000 rows matched: colour word right"
+    ),
+    "spoken_captions_r1_workspace": "Spoken captions, 200 pairs: R@1 of the sentence, workspace",
+    "spoken_captions_r1_cca": "Spoken captions, 200 pairs: R@1 of the sentence, CCA",
+    "spoken_captions_class_accuracy": "Spoken captions: class of the shape, from the sound alone",
     "sound_vae_r2_min_other": "`spectrogram-vae`: smallest R² of pitch, side, loudness, colours",
+    "sound_vae_r2_rotation": "`spectrogram-vae`: R² of rotation, the moment of the swell",
+    "sound_vae_class_accuracy": "`spectrogram-vae`: class accuracy, by timbre",
     "conformance_broken_modules": "Conformance kit: modules broken on purpose",
     "conformance_broken_modules_caught": "Conformance kit: of these caught",
     "help_time_over_import_torch": "`globalworkspace --help` against `import torch`",
+    "plugins_time_over_import_torch": "`globalworkspace plugins` against `import torch`",
     "plugin_list_time_over_python_start": "`globalworkspace plugins` against an empty Python",
 }
 """Name in the claims file -> what the README calls it, in the README's order."""
