@@ -52,7 +52,7 @@ def test_a_second_run_replaces_a_finished_one_and_does_not_encode_again(monkeypa
     def fail(*_):
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr("globalworkspace.data.latent_store.encode_items", fail)
+    monkeypatch.setattr("globalworkspace.data.encoding.encode_items", fail)
     assert main(["train", "run.toml", "--quiet"]) == 0
 
 
