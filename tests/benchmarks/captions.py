@@ -46,9 +46,9 @@ FEW_ROWS, PAIRS = 12_000, 500
 WEIGHTS = "package:globalworkspace_shapes/weights/{}"
 Latents = dict[str, Tensor]
 BEST_OF = (
-    "*workspace*: the likeliest word each time. *best of 16*: that sentence and 15 drawn ones, of "
+    "*workspace*: the likeliest word each time. *best of 32*: that sentence and 31 drawn ones, of "
     "which the one is kept that the workspace translates back best (`write_best`).",
-    "The claims about fully matched rows are those of *best of 16*, those about 500 pairs of "
+    "The claims about fully matched rows are those of *best of 32*, those about 500 pairs of "
     "*workspace*.",
     "",
 )
@@ -113,12 +113,12 @@ class Judge:
         return self.written(workspace.decode(state, "caption", latents=True))
 
     def best_of(self, workspace: GlobalWorkspace) -> dict[str, float]:
-        """Of 16 sentences the one that translates back best; nothing but pictures is given."""
+        """Of 32 sentences the one that translates back best; nothing but pictures is given."""
         generator = torch.Generator().manual_seed(0)
         inputs = {"picture": self.latents["picture"]}
         with torch.autocast("cpu", torch.bfloat16):  # of the sentence encoder, as for training
             sentences = write_best(
-                workspace, inputs, "caption", samples=16, generator=generator, latents=True
+                workspace, inputs, "caption", samples=32, generator=generator, latents=True
             )
         return word_accuracy(sentences, self.truth)
 
@@ -138,7 +138,7 @@ def full(job: tuple[int, Path, int, int]) -> dict[str, Any]:
         train_full(seed, cache, rows, steps, judge, kept)
     workspace = GlobalWorkspace.from_pretrained(kept / "workspace")
     found = {"seed": seed, **json.loads((kept / "done.json").read_text())}
-    found["workspace"], found["best of 16"] = judge.workspace(workspace), judge.best_of(workspace)
+    found["workspace"], found["best of 32"] = judge.workspace(workspace), judge.best_of(workspace)
     print(f"full: {found}", flush=True)
     return found
 
@@ -221,7 +221,7 @@ def ridge_of_all(judge: Judge, latents: Latents) -> dict[str, float]:
 def claim(runs: list[dict[str, Any]], suffix: str, command: str) -> None:
     """Mean over seeds, with smallest and largest, into claims.json."""
     for ours, figure in (("shape", "shape"), ("colour", "color"), ("place", "place")):
-        method = "best of 16" if "best of 16" in runs[0] else "workspace"
+        method = "best of 32" if "best of 32" in runs[0] else "workspace"
         values = [run[method][figure] for run in runs]
         mean = statistics.fmean(values)
         name = f"caption_{ours}_word_accuracy{suffix}"
@@ -244,7 +244,7 @@ def page(saved: dict[str, Any]) -> str:
         "next. The exact figures allow no neighbor. Each row is the mean over its seeds, the range "
         "below it.",
         "",
-        *(BEST_OF if "best of 16" in saved.get("full", [{}])[0] else ()),
+        *(BEST_OF if "best of 32" in saved.get("full", [{}])[0] else ()),
         "| from | method | seeds | " + " | ".join(f.replace("_", " ") for f in FIGURES) + " |",
         "|---|---|---|" + "---|" * len(FIGURES),
     ]
@@ -262,7 +262,7 @@ def page(saved: dict[str, Any]) -> str:
     row("true sentences", "the writer alone (ceiling)", [saved["bounds"]["ceiling"]])
     if "full" in saved:
         everything = f"{saved['rows']:,} matched rows"
-        for method in ("workspace", "best of 16"):
+        for method in ("workspace", "best of 32"):
             if method in saved["full"][0]:
                 row(everything, method, [run[method] for run in saved["full"]])
         row(everything, "ridge", [saved["ridge"]])
