@@ -47,6 +47,7 @@ LABELS = {
     "sound_vae_r2_min_other": "`spectrogram-vae`: smallest R² of pitch, side, loudness, colours",
     "sound_vae_r2_rotation": "`spectrogram-vae`: R² of rotation, the moment of the swell",
     "sound_vae_class_accuracy": "`spectrogram-vae`: class accuracy, by timbre",
+    "fusion_speedup_n8": "Step with 8 domains fused, against `shimmer` walking all 255 sets",
     "conformance_broken_modules": "Conformance kit: modules broken on purpose",
     "conformance_broken_modules_caught": "Conformance kit: of these caught",
     "help_time_over_import_torch": "`globalworkspace --help` against `import torch`",
