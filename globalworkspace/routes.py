@@ -248,8 +248,7 @@ class RoutePlan:
         rows = whole_rows(segment, start[2])
         whole, mine = rows.stop - rows.start, slice(0, rows.stop - rows.start)
         if together.size > 1:
-            ahead = min(max(segment.start - rows.start, 0), whole)
-            mine = slice(ahead, ahead + len(next(iter(codes.values()))))
+            mine = _own_rows(segment, rows)
             edges = (0, 0, mine.start, whole - mine.stop)
             codes = {name: F.pad(code, edges) for name, code in codes.items()}
         present = None
@@ -276,11 +275,8 @@ class RoutePlan:
             for index, stretch in stretches:
                 segment = self.segments[index]
                 rows = whole_rows(segment, stretch)
-                first, last = (
-                    min(max(edge, rows.start), rows.stop) - rows.start + start
-                    for edge in (segment.start, segment.start + segment.size)
-                )
-                pieces.append(torch.arange(first, last))
+                mine = _own_rows(segment, rows)
+                pieces.append(torch.arange(start + mine.start, start + mine.stop))
                 start += rows.stop - rows.start
             self._places[key] = (start, torch.cat(pieces))
         return rows_among(*self._places[key])
@@ -289,6 +285,15 @@ class RoutePlan:
 def _start(walk: Walk) -> _Start:
     route = walk.route
     return walk.segment, route.view, route.stretch, route.kept
+
+
+def _own_rows(segment: Segment, rows: slice) -> slice:
+    """Which of a stretch's rows, counted from its first, are this process's."""
+    first, last = (
+        min(max(edge, rows.start), rows.stop) - rows.start
+        for edge in (segment.start, segment.start + segment.size)
+    )
+    return slice(first, last)
 
 
 def _drawn_sources(

@@ -5,7 +5,6 @@ The key is a digest of content, see `encoding`. What is loaded is verified first
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
+from globalworkspace.files import digest_file
 
 FORMAT_VERSION = 1
 
@@ -42,7 +42,7 @@ class LatentStore:
         file = entry / "latents.safetensors"
         try:
             manifest = json.loads((entry / "manifest.json").read_text())
-            sound = manifest["key"] == key and manifest["sha256"] == _digest(file)
+            sound = manifest["key"] == key and manifest["sha256"] == digest_file(file)
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
@@ -73,7 +73,7 @@ class LatentStore:
                 "domain": domain,
                 "rows": len(latents),
                 "dim": latents.shape[1],
-                "sha256": _digest(file),
+                "sha256": digest_file(file),
             }
             (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2))
             entry = self.folder / key[:32]
@@ -81,8 +81,3 @@ class LatentStore:
                 os.rename(scratch, entry)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
+from globalworkspace.files import digest_file, digest_json, sync
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -49,7 +50,7 @@ class ShardedLatents:
             self.key: str = found["key"]
             self.shape = torch.Size((int(found["rows"]), int(found["dim"])))
             self.shard_rows = int(found["shard_rows"])
-            sound = claimed == _digest_json(found) and found["format_version"] == FORMAT_VERSION
+            sound = claimed == digest_json(found) and found["format_version"] == FORMAT_VERSION
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             sound = False
         if not sound:
@@ -84,7 +85,7 @@ class ShardedLatents:
             if entry is None or entry["key"] != self.key or entry["rows"] != rows:
                 raise CheckpointError(f'The shard "{file}" is missing. {self._remedy(file)}')
             try:
-                sound = _digest(file) == entry["sha256"]
+                sound = digest_file(file) == entry["sha256"]
                 latents = load_file(file)["latents"] if sound else None
             except Exception:  # the file is at fault, whatever safetensors raises
                 latents = None
@@ -202,7 +203,7 @@ def finish_shards(folder: Path, key: str, rows: int, dim: int, shard_rows: int) 
         "dim": dim,
         "shard_rows": shard_rows,
     }
-    manifest["digest"] = _digest_json(manifest)
+    manifest["digest"] = digest_json(manifest)
     _write(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     return True
 
@@ -218,17 +219,4 @@ def _write(file: Path, content: bytes) -> None:
         os.replace(scratch, file)
     finally:
         scratch.unlink(missing_ok=True)
-    handle = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest_json(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    sync(file.parent)

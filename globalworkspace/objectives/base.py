@@ -125,6 +125,16 @@ def checked_subsets(name: str, subsets: Subsets) -> Subsets:
     return subsets
 
 
+def checked_budget(name: str, budget: int | None, unit: str) -> int | None:
+    """Raise a `ConfigError` if a family's budget is no whole number of at least 1."""
+    if budget is not None and (not isinstance(budget, int) or budget < 1):
+        raise ConfigError(
+            f"{name}: budget={budget!r} must be a whole number of {unit}, at least 1, or None for "
+            "all."
+        )
+    return budget
+
+
 class RowObjective(Objective):
     """A family that compares the end of each route with what the row really holds, row by row.
 
@@ -144,12 +154,7 @@ class RowObjective(Objective):
         self, weight: Weight = 1.0, *, exclude: Sequence[str] = (), budget: int | None = None
     ) -> None:
         super().__init__(weight, exclude=exclude)
-        if budget is not None and (not isinstance(budget, int) or budget < 1):
-            raise ConfigError(
-                f"{self.name}: budget={budget!r} must be a whole number of routes per row, at "
-                "least 1, or None for all."
-            )
-        self.budget = budget
+        self.budget = checked_budget(self.name, budget, "routes per row")
 
     def within_budget(self, routes: Sequence[Route]) -> list[Route]:
         """The routes of one segment, each for as many of its rows as the budget allows."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.errors import ConfigError
-from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.objectives.base import Context, Objective, checked_budget
 from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
 from globalworkspace.randomness import derived_seed
@@ -51,12 +51,7 @@ class Contrastive(Objective):
         budget: int | None = None,
     ) -> None:
         super().__init__(weight, exclude=exclude)
-        if budget is not None and (not isinstance(budget, int) or budget < 1):
-            raise ConfigError(
-                f"contrastive: budget={budget!r} must be a whole number of pairs per domain, at "
-                "least 1, or None for all."
-            )
-        self.budget = budget
+        self.budget = checked_budget(self.name, budget, "pairs per domain")
         if on not in ("state", "code"):
             raise ConfigError(f'contrastive: on="{on}" is unknown; write "state" or "code".')
         if not 0 < scale <= MAX_SCALE:

@@ -7,7 +7,6 @@ first. No pickle anywhere.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
+from globalworkspace.files import digest_file, digest_json, sync
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -47,13 +47,13 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         files = sorted(path for path in scratch.rglob("*") if path.is_file())
         manifest: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
-            "files": {str(path.relative_to(scratch)): _digest_file(path) for path in files},
+            "files": {str(path.relative_to(scratch)): digest_file(path) for path in files},
         }
-        manifest["digest"] = _digest_json(manifest)
+        manifest["digest"] = digest_json(manifest)
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2))
         for path in [*files, scratch / MANIFEST]:
-            _sync(path)
-        _sync(scratch)
+            sync(path)
+        sync(scratch)
         scratch.chmod(0o755)
         if folder.exists():
             doomed = Path(tempfile.mkdtemp(prefix=f".replaced-{folder.name}-", dir=folder.parent))
@@ -62,7 +62,7 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(doomed)
         else:
             os.rename(scratch, folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -77,7 +77,7 @@ def verify_folder(folder: Path) -> None:
     try:
         manifest = json.loads(file.read_text())
         claimed = manifest.pop("digest")
-        sound = claimed == _digest_json(manifest)
+        sound = claimed == digest_json(manifest)
         version, files = manifest["format_version"], dict(manifest["files"])
     except FileNotFoundError:
         raise CheckpointError(
@@ -100,7 +100,7 @@ def verify_folder(folder: Path) -> None:
         path = folder / name
         if not path.is_file():
             raise CheckpointError(f'"{path}" is missing. Use another copy.')
-        if _digest_file(path) != digest:
+        if digest_file(path) != digest:
             raise CheckpointError(
                 f'"{path}" does not match its digest: it was edited or damaged. Use another copy.'
             )
@@ -171,20 +171,3 @@ def prune_checkpoints(folder: Path, keep: int = 2) -> None:
     """Remove all but the newest `keep` `step-*` folders."""
     for old in sorted(folder.glob("step-*"), reverse=True)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _digest_json(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

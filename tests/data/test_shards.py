@@ -151,8 +151,10 @@ def test_damage_is_noticed_before_a_row_is_used(folder, kind):
 
 def test_a_shard_is_checked_once_and_only_when_it_is_needed(folder, monkeypatch):
     checked = []
-    digest = module._digest
-    monkeypatch.setattr(module, "_digest", lambda file: checked.append(file.name) or digest(file))
+    digest = module.digest_file
+    monkeypatch.setattr(
+        module, "digest_file", lambda file: checked.append(file.name) or digest(file)
+    )
     found = ShardedLatents(folder)
     assert not checked
     for _ in range(3):
