@@ -9,7 +9,7 @@ fusion models).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,6 +34,22 @@ class State:
 
     def __len__(self) -> int:
         return len(self.code)
+
+    def __getitem__(self, rows: slice) -> State:
+        """The same for some of the rows."""
+        return State(
+            self.code[rows],
+            self.before[rows],
+            None if self.logvar is None else self.logvar[rows],
+        )
+
+    def split(self, sizes: Sequence[int]) -> list[State]:
+        """Consecutive stretches of so many rows."""
+        codes, before = self.code.split(sizes), self.before.split(sizes)  # type: ignore[arg-type]
+        logvars: Sequence[Tensor | None] = [None] * len(sizes)
+        if self.logvar is not None:
+            logvars = self.logvar.split(sizes)  # type: ignore[arg-type]
+        return [State(*parts) for parts in zip(codes, before, logvars, strict=True)]
 
 
 class Fusion(nn.Module, ABC):
@@ -75,7 +91,7 @@ class Fusion(nn.Module, ABC):
         present: Mapping[str, Tensor] | None = None,
         generator: torch.Generator | None = None,
     ) -> State:
-        """One state per row from the codes of its domains.
+        """One state per row from the codes of its domains; each row counts by itself.
 
         Args:
             codes: Domain -> (B, W).

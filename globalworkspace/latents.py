@@ -139,6 +139,8 @@ class LatentSpec:
 
     def split(self, latents: Tensor) -> dict[str, Tensor]:
         """(B, D) -> part name -> (B, part.dim)."""
+        if len(self.parts) == 1:
+            return {self.parts[0].name: latents}
         return {name: latents[:, columns] for name, columns in self.slices().items()}
 
     def activate(self, predictions: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ class LatentSpec:
         Returns:
             (B,) values; gradients flow to the predictions.
         """
-        total, weight_sum = predictions.new_zeros(len(predictions)), 0.0
+        total, weight_sum = None, 0.0
         predicted, wanted = self.split(predictions), self.split(targets)
         for part in self.parts:
             weight = 1.0 if part_weights is None else float(part_weights.get(part.name, 1.0))
@@ -196,8 +198,10 @@ class LatentSpec:
             else:
                 pairs = F.normalize(guess.unflatten(1, (part.size, 2)), dim=2, eps=1e-6)
                 value = (1 - (pairs * truth.unflatten(1, (part.size, 2))).sum(dim=2)).sum(dim=1)
-            total = total + weight * value
+            value = value if weight == 1 else weight * value
+            total = value if total is None else total + value
             weight_sum += weight * part.num_components
+        assert total is not None  # a spec has a part
         return total / max(weight_sum, 1e-12)
 
     def exact_prediction(self, targets: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ def plain_mlp(
         )
     layers: list[nn.Module] = []
     for index in range(num_layers):
-        layers += [nn.Linear(hidden_dim if index else in_dim, hidden_dim), nn.ReLU()]
+        layers += [nn.Linear(hidden_dim if index else in_dim, hidden_dim), nn.ReLU(inplace=True)]
         if dropout:
             layers.append(Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(hidden_dim, out_dim))

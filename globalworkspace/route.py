@@ -21,7 +21,7 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Route:
     """Encode and fuse `sources`, decode to each of `via` and encode again, decode to `target`.
 
@@ -84,7 +84,7 @@ class Route:
         return segment.here(whole_rows(segment, self.stretch))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Walk:
     """A route walked by the rows of one segment."""
 

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.fusion import Fusion, State
+from globalworkspace.latents import LatentSpec
 from globalworkspace.networks import rows_among
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
@@ -43,6 +44,27 @@ class Walked:
     """For routes with a target: raw predictions (B, A)."""
     inputs: Mapping[tuple[int, str], Tensor]
     """(segment, domain) -> standard latents (B, A)."""
+    _row_losses: dict[str, dict[Walk, Tensor]] = attrs.field(factory=dict, init=False)
+
+    def row_losses(
+        self, target: str, spec: LatentSpec, part_weights: Mapping[str, Mapping[str, float]]
+    ) -> Mapping[Walk, Tensor]:
+        """How far each walk to `target` ends from what the row holds: walk -> (rows,).
+
+        All of them are compared in one call, however many families ask.
+        """
+        if target not in self._row_losses:
+            walks = [walk for walk in self.predictions if walk.route.target == target]
+            predictions = [self.predictions[walk] for walk in walks]
+            truths = [
+                self.inputs[walk.segment, target][walk.route.rows_of(self.segments[walk.segment])]
+                for walk in walks
+            ]
+            values = spec.loss(
+                torch.cat(predictions), torch.cat(truths), part_weights.get(target)
+            ).split([len(rows) for rows in predictions])
+            self._row_losses[target] = dict(zip(walks, values, strict=True))
+        return self._row_losses[target]
 
     def through(self, view: str | None, inputs: Mapping[tuple[int, str], Tensor]) -> Walked:
         """The routes of one view alone, as if there were no other.
@@ -149,7 +171,7 @@ class RoutePlan:
         """
         together = processes or Processes()
         inputs = latents_per_segment(self.segments, batch.latents)
-        codes: dict[tuple[_Place, str], Tensor] = {}
+        single: dict[tuple[_Place, str], State] = {}
         for name in self.sources:
             held: list[_Place] = [
                 (i, None) for i, segment in enumerate(self.segments) if name in segment.group
@@ -157,22 +179,26 @@ class RoutePlan:
             held += self.seen[name]
             given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
             with self._among([(i, None) for i, _ in held], together):
-                whole = workspace.encoder(name)(torch.cat(given) if len(given) > 1 else given[0])
-            for place, piece in zip(
-                held, whole.split([self.segments[i].size for i, _ in held]), strict=True
-            ):
-                codes[place, name] = piece
+                codes = workspace.encoder(name)(_joined(given))
+            pieces = workspace.fusion.fuse({name: codes}).split(
+                [self.segments[i].size for i, _ in held]
+            )
+            single.update(zip([(place, name) for place in held], pieces, strict=True))
         states: dict[_Node, State] = {}
         for node in self.starts:
             (index, view, stretch, kept), sources, _, _ = node
-            generator = None
-            if chance is not None and len(sources) > 1:
-                rare = [part for part in (stretch, kept) if part is not None]
-                generator = derived_generator(*chance, "selection", index, *sources, *rare)
-            fused = {name: codes[(index, view), name] for name in sources}
+            held_states = [single[(index, view), name] for name in sources]
             if stretch is not None:
                 here = self.segments[index].here(whole_rows(self.segments[index], stretch))
-                fused = {name: code[here] for name, code in fused.items()}
+                held_states = [state[here] for state in held_states]
+            if len(sources) == 1:
+                states[node] = held_states[0]
+                continue
+            generator = None
+            if chance is not None:
+                rare = [part for part in (stretch, kept) if part is not None]
+                generator = derived_generator(*chance, "selection", index, *sources, *rare)
+            fused = {n: state.before for n, state in zip(sources, held_states, strict=True)}
             states[node] = self._fuse(workspace.fusion, fused, kept, generator, node[0], together)
 
         predictions: dict[_Node, Tensor] = {}
@@ -206,7 +232,7 @@ class RoutePlan:
         for name, nodes in _by_domain(level).items():
             codes = [states[_parent(node)].code for node in nodes]
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
-                whole = workspace.decoder(name)(torch.cat(codes))
+                whole = workspace.decoder(name)(_joined(codes))
             predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
 
     def _encode_again(
@@ -223,14 +249,12 @@ class RoutePlan:
             for node in nodes:
                 place, sources, path, stop = node
                 prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
-                latents = workspace.spec(name).activate(prediction)
-                pieces.append(latents.detach() if stop == len(path) else latents)
+                pieces.append(prediction.detach() if stop == len(path) else prediction)
+            latents = workspace.spec(name).activate(_joined(pieces))
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
-                whole = workspace.encoder(name)(torch.cat(pieces))
-            for node, code in zip(
-                nodes, whole.split([len(piece) for piece in pieces]), strict=True
-            ):
-                states[node] = workspace.fusion.fuse({name: code})
+                codes = workspace.encoder(name)(latents)
+            whole = workspace.fusion.fuse({name: codes})
+            states.update(zip(nodes, whole.split([len(piece) for piece in pieces]), strict=True))
 
     def _fuse(
         self,
@@ -257,11 +281,7 @@ class RoutePlan:
         state = fusion.fuse(codes, present, generator)
         if together.size == 1:
             return state
-        return State(
-            state.code[mine],
-            state.before[mine],
-            None if state.logvar is None else state.logvar[mine],
-        )
+        return state[mine]
 
     def _among(
         self, stretches: Sequence[tuple[int, Stretch | None]], together: Processes
@@ -326,6 +346,10 @@ def _parent(node: _Node) -> _Node:
     """The state that a decoded node starts from."""
     place, sources, path, stop = node
     return place, sources, path[:-1], stop
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
 def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:

@@ -82,7 +82,7 @@ def num_cells(name: str, cells: Any) -> int:
 def take_cells(cells: Any, items: Tensor) -> Any:
     """The items at positions (B,) int64, as a raw batch of the same kind as `cells`."""
     if isinstance(cells, Tensor):
-        return cells[items.to(cells.device)]
+        return cells.index_select(0, items.to(cells.device))
     if isinstance(cells, LazyLatents):
         return cells[items]
     if isinstance(cells, np.ndarray):

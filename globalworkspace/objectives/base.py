@@ -169,25 +169,14 @@ class RowObjective(Objective):
 
     def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
         """See `Objective.loss`: one key per route, rows of all segments that walked it pooled."""
-        mine: dict[str, list[tuple[Route, int]]] = {}
+        pieces: dict[Route, list[Tensor]] = {}
         for index, segment in enumerate(walked.segments):
             for route in dict.fromkeys(self.routes(segment)):
                 assert route.target is not None
-                mine.setdefault(route.target, []).append((route, index))
-        pieces: dict[Route, list[Tensor]] = {}
-        for target, walks in mine.items():
-            predictions = [walked.predictions[Walk(route, index)] for route, index in walks]
-            truths = [
-                walked.inputs[index, target][route.rows_of(walked.segments[index])]
-                for route, index in walks
-            ]
-            values = context.specs[target].loss(
-                torch.cat(predictions), torch.cat(truths), context.part_weights.get(target)
-            )
-            for (route, _), rows in zip(
-                walks, values.split([len(p) for p in predictions]), strict=True
-            ):
-                pieces.setdefault(route, []).append(rows)
+                values = walked.row_losses(
+                    route.target, context.specs[route.target], context.part_weights
+                )
+                pieces.setdefault(route, []).append(values[Walk(route, index)])
         return {
             str(route): rows[0] if len(rows) == 1 else torch.cat(rows)
             for route, rows in pieces.items()

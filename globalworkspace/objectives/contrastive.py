@@ -73,19 +73,25 @@ class Contrastive(Objective):
         for index, segment in enumerate(walked.segments):
             for pair in self._pairs(segment):
                 held.setdefault(pair, []).append(index)
-        values = {}
+        alike: dict[tuple[int, ...], list[tuple[str, str]]] = {}
         for pair, segments in self._within_budget(held, context):
-            first, second = (
-                torch.cat([self._points(walked, name, index) for index in segments])
-                for name in pair
-            )
+            alike.setdefault(tuple(segments), []).append(pair)
+        values = {}
+        for segments, pairs in alike.items():
             whole = [walked.segments[index].whole for index in segments]
-            if sum(whole) > 1:
-                counts = [sum(rank) for rank in zip(*map(processes.counts, whole), strict=True)]
-                loss = info_nce(
-                    first, second, scale, max_scale=bound, processes=processes, counts=counts
-                )
-                values[" <-> ".join(pair)] = loss[None]
+            if sum(whole) < 2:
+                continue
+            points = {
+                name: torch.cat([self._points(walked, name, index) for index in segments])
+                for name in dict.fromkeys(name for pair in pairs for name in pair)
+            }
+            first, second = (torch.stack([points[p[side]] for p in pairs]) for side in (0, 1))
+            counts = [sum(rank) for rank in zip(*map(processes.counts, whole), strict=True)]
+            losses = info_nce(
+                first, second, scale, max_scale=bound, processes=processes, counts=counts
+            )
+            for pair, loss in zip(pairs, losses.split(1), strict=True):
+                values[" <-> ".join(pair)] = loss
         return values
 
     def _within_budget(

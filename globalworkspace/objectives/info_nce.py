@@ -25,8 +25,8 @@ from torch.nn import functional as F
 
 from globalworkspace.processes import Processes
 
-CHUNK_ENTRIES = 1 << 19
-"""Entries of the similarity matrix that are computed together, for the cache's sake."""
+CHUNK_ENTRIES = 1 << 18
+"""Entries of the similarity matrices that are computed together, for the cache's sake."""
 KEPT_ENTRIES = 1 << 25
 """Up to this many entries are kept until the column sums are known; beyond, computed twice."""
 
@@ -40,14 +40,14 @@ def info_nce(
     processes: Processes | None = None,
     counts: Sequence[int] = (),
 ) -> Tensor:
-    """Symmetric InfoNCE of two batches whose rows correspond.
+    """Symmetric InfoNCE of two batches whose rows correspond, or of P such pairs at once.
 
     `(CE(s x y^T) + CE(s y x^T)) / 2` on L2-normalised rows, mean over rows; every other row of the
     batch is a negative.
 
     Args:
-        first: (B, W).
-        second: (B, W).
+        first: (B, W) or (P, B, W).
+        second: The same.
         scale: Scalar s, the inverse temperature.
         max_scale: A bound that s is known to keep, so that it need not be read from the device;
             None: it is read. From 39 on (in float32) the sums are formed in float64.
@@ -55,13 +55,13 @@ def info_nce(
         counts: How many rows each of them holds.
 
     Returns:
-        Scalar; gradients flow to all three (once: the gradient itself cannot be differentiated).
-        With several processes the share of this one: shares add up to the loss, and so do the
-        gradients of weights.
+        Scalar or (P,); gradients flow to all three (once: the gradient itself cannot be
+        differentiated). With several processes the share of this one: shares add up to the loss,
+        and so do the gradients of weights.
     """
     with torch.autocast(first.device.type, enabled=False):
         x, y = (
-            F.normalize(v if v.dtype == torch.float64 else v.float(), dim=1)
+            F.normalize(v if v.dtype == torch.float64 else v.float(), dim=-1)
             for v in (first, second)
         )
         bound = float(scale.detach()) if max_scale is None else max_scale
@@ -70,8 +70,10 @@ def info_nce(
             return _plain(x, y, scale)
         if 2 * bound > _largest_exponent(x.dtype):
             x, y = x.double(), y.double()
-        loss: Tensor = _InfoNCE.apply(x, y, scale.to(x), together, counts or [len(x)])
-        return loss.to(first.dtype if first.dtype == torch.float64 else torch.float32)
+        pairs = (x, y) if x.ndim == 3 else (x[None], y[None])
+        loss: Tensor = _InfoNCE.apply(*pairs, scale.to(x), together, counts or [x.shape[-2]])
+        loss = loss.to(torch.promote_types(first.dtype, torch.float32))
+        return loss if x.ndim == 3 else loss[0]
 
 
 def _largest_exponent(dtype: torch.dtype) -> float:
@@ -80,13 +82,16 @@ def _largest_exponent(dtype: torch.dtype) -> float:
 
 
 def _plain(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-    logits = scale * x @ y.T
-    labels = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+    logits = scale * x @ y.mT
+    here = logits.diagonal(dim1=-2, dim2=-1)
+    return (logits.logsumexp(-1) + logits.logsumexp(-2) - 2 * here).mean(-1) / 2
 
 
 class _InfoNCE(torch.autograd.Function):
-    """See the module; x and y (rows here, W) of unit length, the scale a scalar of their dtype."""
+    """See the module; x and y (P, rows here, W) of unit length, the scale a scalar of their dtype.
+
+    Columns are the rows of y; what is computed together is some pairs, or some rows of one.
+    """
 
     @staticmethod
     def forward(
@@ -99,43 +104,57 @@ class _InfoNCE(torch.autograd.Function):
     ) -> Tensor:
         columns, wanted = sum(counts), any(ctx.needs_input_grad)
         here = slice(sum(counts[: processes.rank]), sum(counts[: processes.rank + 1]))
-        y_all = processes.gather(y, counts)
-        stretches = x.split(max(CHUNK_ENTRIES // columns, 1))
-        kept = wanted and len(x) * columns <= KEPT_ENTRIES
-        row_sums, blocks = [], []
-        column_sums = y.new_zeros(columns)
-        for piece in stretches:
-            block = _similarities(piece, y_all, scale)
-            row_sums.append(block.sum(dim=1))
-            column_sums += block.sum(dim=0)
+        y_all = processes.gather(y.transpose(0, 1), counts).transpose(0, 1)
+        kept = wanted and len(x) * x.shape[1] * columns <= KEPT_ENTRIES
+        row_sums = x.new_empty(x.shape[:2])
+        column_sums = x.new_zeros(len(x), columns)
+        blocks = []
+        for some, rows in (stretches := _stretches(len(x), x.shape[1], columns)):
+            block = _similarities(x[some, rows], y_all[some], scale)
+            row_sums[some, rows] = block.sum(dim=2)
+            column_sums[some] += block.sum(dim=1)
             if kept:
                 blocks.append(block)
         processes.add(column_sums)
-        agreement = (x * y).sum(dim=1)
-        logs = (torch.cat(row_sums).log() + column_sums[here].log()) / 2
-        loss = (logs + scale - scale * agreement).sum() / columns
+        agreement = (x * y).sum(dim=2)
+        logs = (row_sums.log() + column_sums[:, here].log()) / 2
+        loss = (logs + scale - scale * agreement).sum(dim=1) / columns
         if wanted:
+            # of x, y and both with each row divided by its sum: (P, 2 W, rows), for faster products
+            to_columns = torch.cat([y_all, y_all / column_sums[:, :, None]], dim=2).mT.contiguous()
+            to_rows = torch.cat([x / row_sums[:, :, None], x], dim=2).mT.contiguous()
+            from_columns, from_rows = torch.empty_like(to_rows), torch.zeros_like(to_columns)
+            for index, (some, rows) in enumerate(stretches):
+                block = blocks[index] if kept else _similarities(x[some, rows], y_all[some], scale)
+                from_columns[some, :, rows] = to_columns[some] @ block.mT
+                from_rows[some] += to_rows[some, :, rows] @ block
+            by_row, by_column = from_columns.mT.chunk(2, dim=2)
+            back_by_row, back_by_column = processes.add(from_rows)[:, :, here].mT.chunk(2, dim=2)
             share = scale / (2 * columns)
-            right = torch.cat([y_all, y_all / column_sums[:, None]], dim=1)
-            to_x, to_y = [], torch.zeros_like(right)
-            for index, (piece, sums) in enumerate(zip(stretches, row_sums, strict=True)):
-                block = blocks[index] if kept else _similarities(piece, y_all, scale)
-                by_row, by_column = (block @ right).chunk(2, dim=1)
-                to_x.append(by_row / sums[:, None] + by_column)
-                to_y.addmm_(block.T, torch.cat([piece / sums[:, None], piece], dim=1))
-            by_row, by_column = processes.add(to_y)[here].chunk(2, dim=1)
-            grad_x = share * (torch.cat(to_x) - 2 * y)
-            grad_y = share * (by_row + by_column / column_sums[here, None] - 2 * x)
-            ctx.save_for_backward(grad_x, grad_y, (x * grad_x).sum() / scale)
+            grad_x = share * (by_row / row_sums[:, :, None] + by_column - 2 * y)
+            grad_y = share * (back_by_row + back_by_column / column_sums[:, here, None] - 2 * x)
+            ctx.save_for_backward(grad_x, grad_y, (x * grad_x).sum(dim=(1, 2)) / scale)
         return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         to_x, to_y, to_scale = ctx.saved_tensors
-        return grad * to_x, grad * to_y, grad * to_scale, None, None
+        of_pair = grad[:, None, None]
+        return of_pair * to_x, of_pair * to_y, (grad * to_scale).sum(), None, None
+
+
+def _stretches(pairs: int, rows: int, columns: int) -> list[tuple[slice, slice]]:
+    """Pairs and rows whose similarities are computed together."""
+    together = max(CHUNK_ENTRIES // (rows * columns), 1)
+    height = rows if together > 1 else max(CHUNK_ENTRIES // columns, 1)
+    return [
+        (slice(pair, pair + together), slice(row, row + height))
+        for pair in range(0, pairs, together)
+        for row in range(0, rows, height)
+    ]
 
 
 def _similarities(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
-    """exp(s x y^T - s), (rows of x, rows of y)."""
-    return torch.mm(x * scale, y.T).sub_(scale).exp_()
+    """exp(s x y^T - s), (P, rows of x, rows of y)."""
+    return torch.bmm(x * scale, y.mT).sub_(scale).exp_()

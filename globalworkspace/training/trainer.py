@@ -462,5 +462,7 @@ def _dropout_seed(seed: int, device: torch.device) -> Iterator[None]:
     """Dropout of a step as a function of the seed; the process's own generators stay put."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed walks all kinds of devices
+        if devices:
+            torch.cuda.manual_seed(seed)
         yield
