@@ -45,10 +45,10 @@ class State:
 
     def split(self, sizes: Sequence[int]) -> list[State]:
         """Consecutive stretches of so many rows."""
-        codes, before = self.code.split(sizes), self.before.split(sizes)  # type: ignore[arg-type]
+        codes, before = self.code.split(sizes), self.before.split(sizes)
         logvars: Sequence[Tensor | None] = [None] * len(sizes)
         if self.logvar is not None:
-            logvars = self.logvar.split(sizes)  # type: ignore[arg-type]
+            logvars = self.logvar.split(sizes)
         return [State(*parts) for parts in zip(codes, before, logvars, strict=True)]
 
 

@@ -16,3 +16,39 @@ def derived_seed(*keys: object) -> int:
 def derived_generator(*keys: object) -> torch.Generator:
     """A CPU generator seeded from the keys."""
     return torch.Generator().manual_seed(derived_seed(*keys))
+
+
+class Chance:
+    """The randomness of one step: a generator for each purpose, a function of (seed, step).
+
+    Args:
+        seed: Of the training.
+        step: The step.
+    """
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.seed, self.step = seed, step
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """The CPU generator of a purpose."""
+        return derived_generator(self.seed, self.step, *purpose)
+
+
+class LastingChance(Chance):
+    """The same, with generators that last: what holds them draws the next step's after `move`."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        super().__init__(seed, step)
+        self._known: dict[tuple[object, ...], torch.Generator] = {}
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """See `Chance.generator`."""
+        if purpose not in self._known:
+            self._known[purpose] = super().generator(*purpose)
+        return self._known[purpose]
+
+    def move(self, step: int) -> None:
+        """Seed every generator for another step."""
+        self.step = step
+        for purpose, generator in self._known.items():
+            generator.manual_seed(derived_seed(self.seed, step, *purpose))

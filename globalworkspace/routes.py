@@ -24,7 +24,7 @@ from globalworkspace.fusion import Fusion, State
 from globalworkspace.latents import LatentSpec
 from globalworkspace.networks import rows_among
 from globalworkspace.processes import Processes
-from globalworkspace.randomness import derived_generator
+from globalworkspace.randomness import Chance
 from globalworkspace.route import Route, Stretch, Walk, whole_rows
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class RoutePlan:
         self,
         workspace: GlobalWorkspace,
         batch: Batch,
-        chance: Sequence[object] | None = None,
+        chance: Chance | None = None,
         views: Mapping[_Place, Mapping[str, Tensor]] | None = None,
         processes: Processes | None = None,
     ) -> Walked:
@@ -165,7 +165,7 @@ class RoutePlan:
         Args:
             workspace: Whose networks are used.
             batch: Standard latents with this plan's layout.
-            chance: Keys of the randomness of selection, (seed, step) say; None: expected weights.
+            chance: Of selection; None: expected weights.
             views: (segment, view) -> domain -> the latents (B, A) that this view shows.
             processes: Those that share the rows of the batch.
         """
@@ -197,7 +197,7 @@ class RoutePlan:
             generator = None
             if chance is not None:
                 rare = [part for part in (stretch, kept) if part is not None]
-                generator = derived_generator(*chance, "selection", index, *sources, *rare)
+                generator = chance.generator("selection", index, *sources, *rare)
             fused = {n: state.before for n, state in zip(sources, held_states, strict=True)}
             states[node] = self._fuse(workspace.fusion, fused, kept, generator, node[0], together)
 

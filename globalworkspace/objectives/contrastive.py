@@ -77,12 +77,12 @@ class Contrastive(Objective):
         for pair, segments in self._within_budget(held, context):
             alike.setdefault(tuple(segments), []).append(pair)
         values = {}
-        for segments, pairs in alike.items():
-            whole = [walked.segments[index].whole for index in segments]
+        for holding, pairs in alike.items():
+            whole = [walked.segments[index].whole for index in holding]
             if sum(whole) < 2:
                 continue
             points = {
-                name: torch.cat([self._points(walked, name, index) for index in segments])
+                name: torch.cat([self._points(walked, name, index) for index in holding])
                 for name in dict.fromkeys(name for pair in pairs for name in pair)
             }
             first, second = (torch.stack([points[p[side]] for p in pairs]) for side in (0, 1))

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from globalworkspace.processes import Processes
 
-CHUNK_ENTRIES = 1 << 18
+CHUNK_ENTRIES = 1 << 19
 """Entries of the similarity matrices that are computed together, for the cache's sake."""
 KEPT_ENTRIES = 1 << 25
 """Up to this many entries are kept until the column sums are known; beyond, computed twice."""

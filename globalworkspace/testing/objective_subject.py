@@ -11,6 +11,7 @@ from torch import Tensor
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.objectives.base import Context, Objective
+from globalworkspace.randomness import Chance
 from globalworkspace.route import Route
 from globalworkspace.routes import RoutePlan, Walked
 from globalworkspace.testing.checks import NotJudged, global_seed
@@ -71,7 +72,7 @@ class ObjectiveSubject:
         plan = RoutePlan(segments, [self.routes(objective, segment) for segment in segments])
         rows = toy_rows(workspace, sum(segment.size for segment in segments))
         walked = plan.walk(
-            workspace, toy_batch(workspace, segments, rows), (0, 0) if chance else None
+            workspace, toy_batch(workspace, segments, rows), Chance(0, 0) if chance else None
         )
         specs = {name: workspace.spec(name) for name in workspace.domains}
         return walked, Context(specs=specs, step=3, seed=0)

@@ -41,7 +41,8 @@ class TrainerConfig:
     )
     """`auto`: bf16 autocast on a GPU that has it, else fp32."""
     compile: bool = False
-    """torch.compile the networks."""
+    """torch.compile the whole step: from the second one on, and after half a minute or more. Where
+    that cannot be done, a message says why and the networks are compiled one by one."""
     seed: int = 0
     """Of batches, dropout and selection."""
     validate_every: int = attrs.field(default=250, validator=v.ge(1))

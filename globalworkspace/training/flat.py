@@ -54,6 +54,10 @@ class FlatAdamW:
         for parameter in self._waiting.values():
             parameter.grad = None
 
+    def parameters(self) -> list[list[nn.Parameter]]:
+        """The parameters that have joined, in the order of each flat tensor."""
+        return [[self._all[name] for name in block.names] for block in self._blocks]
+
     def gradients(self) -> list[Tensor]:
         """The flat gradients, one tensor unless parameters joined later; changed in place."""
         self._adopt([name for name, p in self._waiting.items() if p.grad is not None])

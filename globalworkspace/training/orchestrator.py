@@ -20,7 +20,7 @@ from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Context, Objective
 from globalworkspace.processes import Processes
-from globalworkspace.randomness import derived_generator
+from globalworkspace.randomness import Chance
 from globalworkspace.routes import RoutePlan, Walked, latents_per_segment
 from globalworkspace.workspace import GlobalWorkspace
 
@@ -119,12 +119,24 @@ class LossOrchestrator(nn.Module):
         Raises:
             ConfigError: If every family is absent.
         """
+        chance = Chance(self.seed, step if draw is None else draw)
+        return self.report(batch, step, chance, self.weights(step))
+
+    def weights(self, step: int) -> list[float]:
+        """The families' weights at `step`."""
+        return [objective.weight.at(step) for objective in cast(list[Objective], self.objectives)]
+
+    def report(
+        self, batch: Batch, step: int, chance: Chance, weights: Sequence[float] | Tensor
+    ) -> LossReport:
+        """`forward`, given where chance comes from and each family's weight."""
         plan = self.plan(batch.segments)
         workspace = cast(GlobalWorkspace, self.workspace)
-        chance = (self.seed, step if draw is None else draw) if workspace.training else None
         specs = {name: workspace.spec(name) for name in workspace.domains}
-        views = self._views(batch, specs, (self.seed, step if draw is None else draw))
-        walked = plan.walk(workspace, batch, chance, views, self.processes)
+        views = self._views(batch, specs, chance)
+        walked = plan.walk(
+            workspace, batch, chance if workspace.training else None, views, self.processes
+        )
         context = Context(
             specs=specs,
             step=step,
@@ -134,7 +146,7 @@ class LossOrchestrator(nn.Module):
         )
         total: Tensor | None = None
         families, terms = {}, {}
-        for name, objective in zip(self.names, self.objectives, strict=True):
+        for name, objective, weight in zip(self.names, self.objectives, weights, strict=True):
             assert isinstance(objective, Objective)
             values = objective.loss(self._seen(walked, objective.view, views), context)
             if not values:
@@ -145,7 +157,7 @@ class LossOrchestrator(nn.Module):
                 family,
                 {key: mean.detach() for key, mean in means.items()},
             )
-            weighted = family * objective.weight.at(step)
+            weighted = family * weight
             total = weighted if total is None else total + weighted
         if total is None:
             raise ConfigError(
@@ -190,9 +202,7 @@ class LossOrchestrator(nn.Module):
             self._plans[segments] = RoutePlan(segments, routes)
         return self._plans[segments]
 
-    def _views(
-        self, batch: Batch, specs: Mapping[str, LatentSpec], chance: tuple[int, int]
-    ) -> Views:
+    def _views(self, batch: Batch, specs: Mapping[str, LatentSpec], chance: Chance) -> Views:
         """What each view that an objective asks for shows of each segment."""
         wanted = dict.fromkeys(o.view for o in cast(list[Objective], self.objectives) if o.view)
         if not wanted:
@@ -211,7 +221,7 @@ class LossOrchestrator(nn.Module):
                     self.augmentations[view],
                     whole,
                     specs,
-                    derived_generator(*chance, "view", view, index),
+                    chance.generator("view", view, index),
                 )
                 views[index, view] = {n: x[mine] for n, x in shown.items()}
         return views

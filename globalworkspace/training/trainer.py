@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from globalworkspace.augmentation import Augmentation
 from globalworkspace.data.encoding import encode_table
 from globalworkspace.data.latent_store import LatentStore
-from globalworkspace.data.sampler import BatchSampler
+from globalworkspace.data.sampler import Batch, BatchSampler
 from globalworkspace.data.table import Column, Table
 from globalworkspace.errors import CheckpointError, ConfigError, DataError
 from globalworkspace.evaluation.translation import translation_error
@@ -34,6 +34,7 @@ from globalworkspace.randomness import derived_seed
 from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
 from globalworkspace.training.callbacks import Callback, Training
+from globalworkspace.training.captured import CapturedStep
 from globalworkspace.training.config import TrainerConfig as TrainerConfig
 from globalworkspace.training.flat import FlatAdamW, named_parameters
 from globalworkspace.training.metrics_log import bar_figures, metrics_log
@@ -217,9 +218,9 @@ class _Run:
         self.best_error = math.inf
         self.best_weights: dict[str, Tensor] | None = None
         self.history: list[dict[str, Any]] = []
+        self.captured: CapturedStep | None = None
         if self.config.compile:
-            for network in [*workspace.encoders.values(), *workspace.decoders.values()]:
-                network.compile()
+            self.captured = CapturedStep(self.orchestrator, self.optimizer, self.autocast)
 
     # ---- the loop
 
@@ -285,12 +286,19 @@ class _Run:
             for part in range(config.accumulate):
                 batch_number = self.step * config.accumulate + part
                 batch = self.sampler.batch(batch_number)
-                with self.autocast():
-                    report: LossReport = self.orchestrator(batch, self.step, batch_number)
-                (report.total / config.accumulate).backward()
+                report = self._losses_and_gradient(batch, batch_number)
         self.optimizer.step(learning_rate(config, self.step), config.clip_norm)
         if config.ema:  # a short memory while weights still move fast
             self.optimizer.update_average(min(config.ema, (1 + self.step) / (10 + self.step)))
+        return report
+
+    def _losses_and_gradient(self, batch: Batch, batch_number: int) -> LossReport:
+        """The losses of one batch; its gradient is added to what is there."""
+        if self.captured is not None and self.captured.ready():
+            return self.captured(batch, self.step, batch_number, 1 / self.config.accumulate)
+        with self.autocast():
+            report: LossReport = self.orchestrator(batch, self.step, batch_number)
+        (report.total / self.config.accumulate).backward()
         return report
 
     def _losses(self, report: LossReport) -> dict[str, Any]:

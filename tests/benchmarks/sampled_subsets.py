@@ -5,10 +5,10 @@
 Simple Shapes in four domains (picture, sentence, attributes, sound; the shipped modules): 4,000
 matched rows for training, 1,000 for the test. The same workspace is trained for the same number of
 steps with `subsets="every"` (translation from all 7 sets of the other domains to each, fusion of
-all sets of two domains and more: 28 and 28 routes for every row) and with `subsets="sampled"` (4 and 4
-routes, a set drawn for each row), from the same first weights and batches. The error is normalised:
-0 is perfect, 1 a constant guess; it is the mean over all directions from one domain, and over all
-sets of the others. Nothing is chosen on validation rows; the last weights are judged.
+all sets of two domains and more: 28 and 28 routes for every row) and with `subsets="sampled"` (4
+and 4 routes, a set drawn for each row), from the same first weights and batches. The error is
+normalised: 0 is perfect, 1 a constant guess; it is the mean over all directions from one domain,
+and over all sets of the others. Nothing is chosen on validation rows; the last weights are judged.
 
 Writes docs/results/sampled-subsets.{md,json}.
 """
@@ -52,7 +52,10 @@ def latents(store: Path) -> tuple[dict[str, Any], Table, Table]:
     } | {"attributes": build_domain("attributes", {"columns": attribute_columns()})}
     tables = [
         encode_table(
-            domains, load(split, rows, seed=0, domains=NAMES), store=LatentStore(store), precision="bf16"
+            domains,
+            load(split, rows, seed=0, domains=NAMES),
+            store=LatentStore(store),
+            precision="bf16",
         )
         for split, rows in (("train", ROWS), ("test", TEST_ROWS))
     ]
@@ -63,9 +66,7 @@ def train(
     domains: dict[str, Any], training: Table, test: Table, subsets: Subsets, seed: int, steps: int
 ) -> dict[str, float]:
     """One workspace and its test errors."""
-    workspace = GlobalWorkspace(
-        domains, dim=32, hidden_dim=64, fusion="random-softmax", seed=seed
-    )
+    workspace = GlobalWorkspace(domains, dim=32, hidden_dim=64, fusion="random-softmax", seed=seed)
     families = [
         Translation(1.0, subsets=subsets),
         Fused(0.5, subsets=subsets),
@@ -105,8 +106,8 @@ def page(saved: dict[str, Any]) -> str:
         "",
         *(__doc__ or "").split("\n\n")[2].splitlines(),
         "",
-        f"{saved['steps']:,} steps, {saved['seeds']} seeds; means, and the range over seeds. Seconds "
-        "are CPU time of the training on one thread.",
+        f"{saved['steps']:,} steps, {saved['seeds']} seeds; means, and the range over seeds. "
+        "Seconds are CPU time of the training on one thread.",
         "",
         "| sets | seconds | error from one domain | error from all sets |",
         "|---|---|---|---|",
@@ -124,8 +125,8 @@ def page(saved: dict[str, Any]) -> str:
     values = [run["all sets"] for run in saved["every"]]
     lines += [
         "",
-        f"Sampled minus every, seed by seed, all sets: {', '.join(f'{x:+.4f}' for x in differences)}; "
-        f"the seeds of *every* spread over {max(values) - min(values):.4f}.",
+        "Sampled minus every, seed by seed, all sets: "
+        f"{', '.join(f'{x:+.4f}' for x in differences)}; the seeds of *every* spread over {max(values) - min(values):.4f}.",
     ]
     return "\n".join(lines) + "\n"
 

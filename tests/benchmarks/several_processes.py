@@ -81,7 +81,11 @@ def page(saved: dict[str, Any]) -> str:
     ]
     for count, found in saved["agreement"].items():
         lines.append(f"| {count} | {found['gradient']:.1e} | {found['losses']:.1e} |")
-    lines += ["", "| processes | killed (step, rank) | weights of the run left alone |", "|---|---|---|"]
+    lines += [
+        "",
+        "| processes | killed (step, rank) | weights of the run left alone |",
+        "|---|---|---|",
+    ]
     for run in saved["restarts"]:
         killed = ", ".join(f"({step}, {rank})" for step, rank in run["kills"])
         lines.append(f"| {run['processes']} | {killed} | {'equal' if run['equal'] else 'other'} |")

@@ -149,7 +149,10 @@ def main() -> None:
     torch.set_num_threads(1)
     texts = sentences()
     words = [len(text.split()) for text in texts]
-    table, plain = Table.from_columns({"text": texts}), plain_loop(texts, BertDomain(MODEL).max_length)
+    table, plain = (
+        Table.from_columns({"text": texts}),
+        plain_loop(texts, BertDomain(MODEL).max_length),
+    )
     turns = [turn(table, plain) for _ in range(args.repeats)]
     saved = {
         "sentences": len(texts),

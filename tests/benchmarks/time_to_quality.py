@@ -1,6 +1,6 @@
 """How long it takes to translate as well as the authors' `shimmer` does after its tutorial.
 
-    python tests/benchmarks/time_to_quality.py --shimmer-python PATH    # the Python that has shimmer
+    python tests/benchmarks/time_to_quality.py --shimmer-python PATH  # the Python that has shimmer
 
 Simple Shapes, 40,000 shapes of which half are matched: latents of the shipped picture VAE and the
 attributes, every column standardised. Shimmer trains on them as in its tutorial: batches of 2,056
@@ -43,8 +43,8 @@ PEER = Path(__file__).parent / "peers" / "shimmer_quality.py"
 NAMES = ("picture", "attributes")
 ROWS, MATCHED, HELD_OUT = 40_000, 20_000, 2_000
 THEIRS = {"steps": 8_000, "max_lr": 3e-3}
-OURS: dict[str, Any] = {"steps": 1_000, "batch_size": 512, "unmatched_batch_size": 64}
-SIZES = {"dim": 32, "hidden_dim": 64, "num_layers": 2}
+OURS: dict[str, Any] = {"steps": 500, "batch_size": 512, "unmatched_batch_size": 64}
+SIZES = {"dim": 16, "hidden_dim": 128, "num_layers": 2}
 COMMAND = "python tests/benchmarks/time_to_quality.py --shimmer-python PATH"
 
 

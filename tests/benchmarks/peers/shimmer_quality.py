@@ -2,10 +2,10 @@
 
     python shimmer_quality.py '{"latents": "latents.safetensors", "seed": 0, "steps": 8000, ...}'
 
-As its users run it: data set of items, DataLoader, CombinedLoader, Lightning's Trainer, the networks
-and the OneCycle schedule that come with it; see shimmer_steps.py for the stand-in that is put beside
-it. Prints one JSON line: CPU seconds of the fit, and the mean squared errors of both translations
-on the test rows.
+As its users run it: data set of items, DataLoader, CombinedLoader, Lightning's Trainer, and the
+networks and the OneCycle schedule that come with it; see shimmer_steps.py for the stand-in that is
+put beside it. Prints one JSON line: CPU seconds of the fit, and the mean squared errors of both
+translations on the held-out rows.
 """
 
 from __future__ import annotations

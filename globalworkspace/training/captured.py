@@ -1,0 +1,196 @@
+"""A step as one function: losses and gradient, captured once and compiled as a whole.
+
+Compiling network by network leaves most of a small workspace's time where it is: in the calls
+between the networks. Here the step is traced with its backward pass into one graph of tensor
+operations, which torch.compile then turns into a few kernels.
+
+What would differ from step to step comes in from outside: the batch, the families' weights, and the
+generators of chance, which are seeded anew for each step. An objective that looks at the number of
+the step (a contrastive loss with a budget draws its pairs by it) cannot be captured.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.randomness import LastingChance
+from globalworkspace.training.flat import FlatAdamW
+from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
+
+log = logging.getLogger(__name__)
+COMPILE: Callable[[Any], Any] = functools.partial(torch.compile, dynamic=False)
+"""What makes kernels of a graph."""
+Layout = tuple[tuple[Segment, ...], tuple[str, ...]]
+
+
+class CapturedStep:
+    """Computes the losses of a batch and adds its gradient to the optimiser's, compiled.
+
+    Args:
+        orchestrator: Whose losses.
+        optimizer: Whose flat gradients.
+        autocast: What the forward pass runs under.
+    """
+
+    def __init__(
+        self,
+        orchestrator: LossOrchestrator,
+        optimizer: FlatAdamW,
+        autocast: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.orchestrator, self.optimizer, self.autocast = orchestrator, optimizer, autocast
+        self._graphs: dict[Layout, _Graph] = {}
+        self._failed = False
+        if orchestrator.processes.size > 1:
+            self._fall_back("several processes share it")
+
+    def ready(self) -> bool:
+        """Whether the step can be captured: not before a first plain one has found the weights."""
+        return not self._failed and bool(self.optimizer.parameters())
+
+    def __call__(self, batch: Batch, step: int, draw: int, share: float) -> LossReport:
+        """The losses of a batch; `share` times its gradient is added to the flat gradients."""
+        layout = (batch.segments, tuple(batch.latents))
+        if layout not in self._graphs and not self._capture(layout, batch, step, draw):
+            with self.autocast():
+                report: LossReport = self.orchestrator(batch, step, draw)
+            (report.total * share).backward()
+            return report
+        report, gradients = self._graphs[layout](batch, step, draw)
+        for flat, gradient in zip(self.optimizer.gradients(), gradients, strict=True):
+            flat.add_(gradient, alpha=share)
+        return report
+
+    def _capture(self, layout: Layout, batch: Batch, step: int, draw: int) -> bool:
+        """Make the graph of a layout; whether that could be done."""
+        log.info("capturing and compiling the step")
+        devices = {latents.device for latents in batch.latents.values()}
+        try:
+            with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
+                graph = _Graph(self, batch, step, draw)
+                graph(batch, step, draw)
+        except _StepLookedAt:
+            self._fall_back("an objective looks at the number of the step")
+        except Exception as error:  # tracing may fail in any way; training goes on without it
+            self._fall_back(f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
+        else:
+            self._graphs[layout] = graph
+        return not self._failed
+
+    def _fall_back(self, reason: str) -> None:
+        self._failed = True
+        log.warning(
+            "compile=True: the step cannot be compiled as a whole (%s); its networks are, one by "
+            "one.",
+            reason,
+        )
+        workspace: Any = self.orchestrator.workspace
+        for network in [*workspace.encoders.values(), *workspace.decoders.values()]:
+            network.compile()
+
+
+class _Graph:
+    """The captured step of one layout."""
+
+    def __init__(self, owner: CapturedStep, batch: Batch, step: int, draw: int) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        self.orchestrator = owner.orchestrator
+        self.chance = LastingChance(self.orchestrator.seed, draw)
+        self.names = tuple(batch.latents)
+        blocks = owner.optimizer.parameters()
+        self.keys: tuple[tuple[str, ...], tuple[tuple[str, str], ...]] = ((), ())
+
+        def run(weights: Tensor, *latents: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+            given = Batch(batch.segments, dict(zip(self.names, latents, strict=True)), ())
+            unknown: Any = _UnknownStep()
+            with owner.autocast():
+                report = self.orchestrator.report(given, unknown, self.chance, weights)
+            parameters = [parameter for block in blocks for parameter in block]
+            found = iter(torch.autograd.grad(report.total, parameters, materialize_grads=True))
+            flat = [torch.cat([next(found).reshape(-1) for _ in block]) for block in blocks]
+            self.keys = (
+                tuple(report.families),
+                tuple((family, key) for family, terms in report.terms.items() for key in terms),
+            )
+            families = [value.detach() for value in report.families.values()]
+            terms = [report.terms[family][key] for family, key in self.keys[1]]
+            return flat, [report.total.detach(), *families, *terms]
+
+        graph = make_fx(run)(self._weights(batch, step), *batch.latents.values())
+        self.draws = _draws_as_inputs(graph)
+        self.compiled = COMPILE(graph)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, step: int, draw: int) -> tuple[LossReport, list[Tensor]]:
+        """The losses, without gradient, and the flat gradients."""
+        self.chance.move(draw)
+        drawn = [draw(*args, **kwargs) for draw, args, kwargs in self.draws]
+        gradients, scalars = self.compiled(
+            self._weights(batch, step), *batch.latents.values(), *drawn
+        )
+        values = iter(scalars)
+        total = next(values)
+        families = {name: next(values) for name in self.keys[0]}
+        terms: dict[str, dict[str, Tensor]] = {name: {} for name in families}
+        for family, key in self.keys[1]:
+            terms[family][key] = next(values)
+        return LossReport(total, families, terms), list(gradients)
+
+    def _weights(self, batch: Batch, step: int) -> Tensor:
+        return next(iter(batch.latents.values())).new_tensor(self.orchestrator.weights(step))
+
+
+def _draws_as_inputs(graph: torch.fx.GraphModule) -> list[tuple[Any, Any, Any]]:
+    """Take what is drawn from a generator out of the graph, as inputs after those it has.
+
+    Returns:
+        (function, args, kwargs) of each draw, in order.
+    """
+    nodes = graph.graph.nodes
+    held = {node: getattr(graph, str(node.target)) for node in nodes if node.op == "get_attr"}
+    generators = {node: g for node, g in held.items() if isinstance(g, torch.Generator)}
+    draws = []
+    last = [node for node in nodes if node.op == "placeholder"][-1]
+    for node in list(nodes):
+        given = node.all_input_nodes
+        if not any(x in generators for x in given):
+            continue
+        if not all(x in generators for x in given):
+            raise ValueError(f"{node.target} draws from a generator by what it is given")
+        args = tuple(generators.get(x, x) for x in node.args)
+        kwargs = {name: generators.get(x, x) for name, x in node.kwargs.items()}
+        draws.append((node.target, args, kwargs))
+        with graph.graph.inserting_after(last):
+            last = graph.graph.placeholder(f"drawn_{len(draws)}")
+        node.replace_all_uses_with(last)
+        graph.graph.erase_node(node)
+    for node in generators:
+        graph.graph.erase_node(node)
+    graph.recompile()
+    return draws
+
+
+class _StepLookedAt(Exception):
+    pass
+
+
+class _UnknownStep:
+    """Stands for the number of the step: whatever follows from it would be captured for good."""
+
+    def _looked_at(self, *_: Any) -> Any:
+        raise _StepLookedAt
+
+    __str__ = __repr__ = __format__ = __hash__ = __bool__ = _looked_at
+    __int__ = __index__ = __float__ = _looked_at
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _looked_at
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _looked_at
+    __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = _looked_at

@@ -1,0 +1,121 @@
+"""A captured step is the plain step: same losses, same weights, same chance."""
+
+import logging
+
+import pytest
+import torch
+from core_domains import small_table, small_workspace
+
+from globalworkspace import TrainerConfig
+from globalworkspace.augmentation import Noise
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.fused import Fused
+from globalworkspace.objectives.schedules import Schedule
+from globalworkspace.objectives.translation import Translation
+from globalworkspace.training import captured
+from globalworkspace.training.trainer import Trainer
+
+DIMS = (4, 6, 3)
+
+
+@pytest.fixture(autouse=True)
+def without_code_generation(request, monkeypatch):
+    """Captured all the same, and run operation by operation: compiling takes a minute."""
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(captured, "COMPILE", lambda graph: graph)
+
+
+def families():
+    return [
+        Translation(1.0, subsets="sampled", budget=2),
+        Translation(0.5),
+        Contrastive(0.1, learn_scale=True),
+        Contrastive(0.1).seen_through("noisy"),
+        DemiCycle(Schedule(0.0, 1.0, steps=6)),
+        Cycle(0.3, detach=True, budget=1),
+        Fused(0.3, subsets="sampled"),
+    ]
+
+
+def trained(
+    compile, objectives=None, fusion="random-softmax", dropout=0.0, run_dir=None, **changed
+):
+    workspace = small_workspace(DIMS, fusion=fusion, dropout=dropout)
+    settings = {"steps": 8, "batch_size": 16, "unmatched_batch_size": 8, "log_every": 1}
+    config = TrainerConfig(**(settings | changed), device="cpu", progress=False, compile=compile)
+    trainer = Trainer(config, objectives or families(), augmentations={"noisy": Noise(0.1)})
+    result = trainer.fit(workspace, small_table(dims=DIMS), run_dir=run_dir, resume=bool(run_dir))
+    return result.history, workspace.state_dict()
+
+
+def assert_equal(one, other):
+    (plain, weights), (fast, fast_weights) = one, other
+    close = {"rel": 1e-4, "abs": 2e-5}
+    assert len(plain) == len(fast) == 8
+    for before, after in zip(plain, fast, strict=True):
+        assert before["families"].keys() == after["families"].keys()
+        for family, value in before["families"].items():
+            assert after["families"][family] == pytest.approx(value, **close)
+            assert after["terms"][family] == pytest.approx(before["terms"][family], **close)
+    for name, value in weights.items():
+        torch.testing.assert_close(fast_weights[name], value, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("fusion", ["random-softmax", "single", "mean", "attention"])
+def test_a_captured_training_is_the_plain_one(fusion, caplog):
+    assert_equal(trained(False, fusion=fusion), trained(True, fusion=fusion))
+    assert "one by one" not in caplog.text
+
+
+def test_gradients_of_several_batches_are_averaged():
+    assert_equal(trained(False, accumulate=3), trained(True, accumulate=3))
+
+
+def test_dropout_is_the_same_chance_too():
+    assert_equal(trained(False, dropout=0.3), trained(True, dropout=0.3))
+
+
+@pytest.mark.slow
+def test_a_compiled_training_is_the_plain_one(caplog):
+    assert_equal(trained(False), trained(True))
+    assert "one by one" not in caplog.text
+
+
+def test_an_interrupted_captured_training_goes_on_as_it_would_have(tmp_path):
+    _, whole = trained(True, dropout=0.2)
+    trained(True, dropout=0.2, run_dir=tmp_path, checkpoint_every=4)
+    for folder in (tmp_path / "checkpoints").iterdir():
+        if not folder.name.endswith("4"):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
+    _, resumed = trained(True, dropout=0.2, run_dir=tmp_path, checkpoint_every=4)
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0)
+
+
+def test_what_depends_on_the_step_is_not_frozen_but_left_out(caplog, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+    objectives = [Translation(1.0), Contrastive(0.1, budget=1)]
+    with caplog.at_level(logging.WARNING):
+        found = trained(True, objectives)
+    assert "an objective looks at the number of the step" in caplog.text
+    assert_equal(trained(False, objectives), found)
+
+
+def test_what_reads_a_value_is_left_out(caplog, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+
+    class Reading(Translation):
+        def loss(self, walked, context):
+            values = super().loss(walked, context)
+            return {
+                key: rows * min(float(rows.mean().detach()), 1.0) for key, rows in values.items()
+            }
+
+    with caplog.at_level(logging.WARNING):
+        found = trained(True, [Reading(1.0)])
+    assert "cannot be compiled as a whole" in caplog.text
+    assert_equal(trained(False, [Reading(1.0)]), found)
