@@ -25,9 +25,13 @@ LABELS = {
     "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, workspace",
     "emoji_r5_ridge_200": "Emoji, 200 pairs: R@5, ridge",
     "emoji_r5_cca_200": "Emoji, 200 pairs: R@5, CCA",
-    "caption_shape_word_accuracy": "Picture → written sentence, fully matched: shape word right",
-    "caption_colour_word_accuracy": "Picture → written sentence, fully matched: colour word right",
-    "caption_place_word_accuracy": "Picture → written sentence, fully matched: place right",
+    "caption_shape_word_accuracy": (
+        "Picture → best of 32 sentences, fully matched: shape word right"
+    ),
+    "caption_colour_word_accuracy": (
+        "Picture → best of 32 sentences, fully matched: colour word right"
+    ),
+    "caption_place_word_accuracy": "Picture → best of 32 sentences, fully matched: place right",
     "caption_shape_word_accuracy_500": "Picture → written sentence, 500 pairs: shape word right",
     "caption_colour_word_accuracy_500": "Picture → written sentence, 500 pairs: colour word right",
     "caption_place_word_accuracy_500": "Picture → written sentence, 500 pairs: place right",
