@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from globalworkspace.errors import ConfigError
 
@@ -36,61 +38,105 @@ class Encode:
             "--worker",
             help="K/N: worker K, from 0, of N (default: what torchrun or SLURM says, else 0/1)",
         )
+        parser.add_argument(
+            "--ray",
+            metavar="N",
+            help="N workers on a Ray cluster, this machine alone where there is none "
+            '(pip install "globalworkspace[ray]")',
+        )
         parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
-        worker, workers = worker_of(args.worker, os.environ)
-        from globalworkspace.data.encoding import encode_share, encode_table
-        from globalworkspace.data.latent_store import LatentStore
-        from globalworkspace.experiment import plan_experiment
-        from globalworkspace.settings import read_toml
-
-        config = read_toml(args.config)
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
-        plan = plan_experiment(config, progress=False)
-        encoding, store = plan.encoding, LatentStore(folder / "latents")
-        if encoding.shard_rows is None and workers > 1:
-            raise ConfigError(
-                f"{workers} workers share the files of [encoding] shard_rows, and the config has "
-                'none. Add "shard_rows = 65536", say, or start one worker.'
-            )
-        shared = {"store": store, "progress": not args.quiet, "precision": encoding.precision}
-        complete = True
-        for part, table in (
-            ("training", plan.training),
-            ("validation", plan.held_out),
-            ("test", plan.test),
-        ):
-            if table is None:
-                continue
-            if encoding.shard_rows is None:
-                encode_table(
-                    plan.workspace.domains,
-                    table,
-                    batch_size=encoding.batch_size,
-                    **shared,  # type: ignore[arg-type]
-                )
-                done = dict.fromkeys(table, True)
-            else:
-                done = encode_share(
-                    plan.workspace.domains,
-                    table,
-                    shard_rows=encoding.shard_rows,
-                    worker=worker,
-                    workers=workers,
-                    batch_size=encoding.batch_size,
-                    **shared,  # type: ignore[arg-type]
-                )
-            for name, whole in done.items():
-                print(f"{part} {name}: {'complete' if whole else 'this share is done'}")
-                complete = complete and whole
+        worker, workers = 0, 1
+        if args.ray is not None:
+            workers = _ray_workers(args.ray)
+            from globalworkspace.data.ray_shares import share_with_ray
+
+            share_with_ray(functools.partial(encode_as_worker, args.config, folder), workers)
+            workers = 1  # what they made is looked through once more
+        else:
+            worker, workers = worker_of(args.worker, os.environ)
+        done = encode_as_worker(args.config, folder, worker, workers, progress=not args.quiet)
+        for name, whole in done.items():
+            print(f"{name}: {'complete' if whole else 'this share is done'}")
         print(
-            f"All latents are in {store.folder}."
-            if complete
+            f"All latents are in {folder / 'latents'}."
+            if all(done.values())
             else f"Worker {worker} of {workers} is done; others are not yet."
         )
         return 0
+
+
+def encode_as_worker(
+    config: str, folder: Path, worker: int, workers: int, *, progress: bool = False
+) -> dict[str, bool]:
+    """One worker's share of a config's data, all of it with one worker.
+
+    Args:
+        config: The TOML file.
+        folder: The run folder.
+        worker: This one, from 0.
+        workers: How many there are.
+        progress: Show bars.
+
+    Returns:
+        Part and domain -> whether its latents are complete now.
+
+    Raises:
+        ConfigError: If several workers have no files to share.
+    """
+    from globalworkspace.data.encoding import encode_share, encode_table
+    from globalworkspace.data.latent_store import LatentStore
+    from globalworkspace.experiment import plan_experiment
+    from globalworkspace.settings import read_toml
+
+    plan = plan_experiment(read_toml(config), progress=False)
+    encoding, store = plan.encoding, LatentStore(folder / "latents")
+    if encoding.shard_rows is None and workers > 1:
+        raise ConfigError(
+            f"{workers} workers share the files of [encoding] shard_rows, and the config has "
+            'none. Add "shard_rows = 65536", say, or start one worker.'
+        )
+    shared: dict[str, Any] = {
+        "store": store,
+        "progress": progress,
+        "precision": encoding.precision,
+        "batch_size": encoding.batch_size,
+    }
+    found = {}
+    for part, table in (
+        ("training", plan.training),
+        ("validation", plan.held_out),
+        ("test", plan.test),
+    ):
+        if table is None:
+            continue
+        if encoding.shard_rows is None:
+            encode_table(plan.workspace.domains, table, **shared)
+            done = dict.fromkeys(table, True)
+        else:
+            done = encode_share(
+                plan.workspace.domains,
+                table,
+                shard_rows=encoding.shard_rows,
+                worker=worker,
+                workers=workers,
+                **shared,
+            )
+        found |= {f"{part} {name}": whole for name, whole in done.items()}
+    return found
+
+
+def _ray_workers(given: str) -> int:
+    try:
+        workers = int(given)
+    except ValueError:
+        workers = 0
+    if workers < 1:
+        raise ConfigError(f'--ray "{given}" must be a number of workers of at least 1.')
+    return workers
 
 
 def worker_of(given: str | None, environment: Mapping[str, str]) -> tuple[int, int]:

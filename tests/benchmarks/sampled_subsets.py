@@ -126,7 +126,8 @@ def page(saved: dict[str, Any]) -> str:
     lines += [
         "",
         "Sampled minus every, seed by seed, all sets: "
-        f"{', '.join(f'{x:+.4f}' for x in differences)}; the seeds of *every* spread over {max(values) - min(values):.4f}.",
+        f"{', '.join(f'{x:+.4f}' for x in differences)}; the seeds of *every* spread over "
+        f"{max(values) - min(values):.4f}.",
     ]
     return "\n".join(lines) + "\n"
 

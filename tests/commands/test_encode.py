@@ -1,8 +1,9 @@
 import json
+import sys
 import tomllib
 
 import pytest
-from run_files import CONFIG, things, write_csv
+from run_files import CONFIG, things, write_config, write_csv
 
 from globalworkspace.cli import main
 from globalworkspace.commands.encode import worker_of
@@ -45,6 +46,31 @@ def test_workers_share_the_files(monkeypatch, capsys):
     assert printed.rstrip().endswith("All latents are in run/latents.")
     forbid_encoding(monkeypatch)
     assert main(["train", "sharded.toml", "--out", "run", "--quiet"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_ray_starts_the_workers(monkeypatch, capsys):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else Ray writes a token into the home folder
+    ray = pytest.importorskip("ray")  # its workers know no kind that this test registers
+    write_config(*2 * [('"script-numbers"', '"attributes"')], file="sharded.toml")
+    with open("sharded.toml", "a") as file:
+        file.write("\n[encoding]\nshard_rows = 8\n")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert main(["encode", "sharded.toml", "--out", "run", "--quiet", "--ray", "2"]) == 0
+    finally:
+        ray.shutdown()
+    assert capsys.readouterr().out.rstrip().endswith("All latents are in run/latents.")
+    forbid_encoding(monkeypatch)
+    assert main(["train", "sharded.toml", "--out", "run", "--quiet"]) == 0
+
+
+def test_a_machine_without_ray_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray.data", None)
+    assert main(["encode", "sharded.toml", "--ray", "2"]) == 2
+    assert 'pip install "globalworkspace[ray]"' in capsys.readouterr().err
+    assert main(["encode", "sharded.toml", "--ray", "none"]) == 2
+    assert "at least 1" in capsys.readouterr().err
 
 
 def test_training_from_files_does_as_well_as_from_memory(folder):

@@ -86,8 +86,8 @@ def main() -> None:
             with torch.no_grad():
                 guess = translation(
                     workspace.gw_mod,
-                    {source: latents[f"{split}.{source}"]},
                     workspace.selection_mod,
+                    {source: latents[f"{split}.{source}"]},
                     target,
                 )
             error = F.mse_loss(guess, latents[f"{split}.{target}"])
