@@ -105,7 +105,7 @@ def encode_as_worker(
         "precision": encoding.precision,
         "batch_size": encoding.batch_size,
     }
-    found = {}
+    found: dict[str, bool] = {}
     for part, table in (
         ("training", plan.training),
         ("validation", plan.held_out),

@@ -209,6 +209,29 @@ def test_each_precision_is_stored_by_itself(tmp_path):
     assert modules["a"].encoded == encoded  # not even the probe
 
 
+def test_in_bfloat16_convolutions_lay_channels_last_while_they_encode():
+    class Convolved(Vector):
+        def __init__(self, dim):
+            super().__init__(dim)
+            self.conv = torch.nn.Conv2d(2, 4, 3)
+            self.last = []
+
+        def encode(self, raw):
+            memory = {"memory_format": torch.channels_last}
+            self.last.append(self.conv.weight.is_contiguous(**memory))
+            return self.conv(raw.reshape(-1, 2, 3, 3)).flatten(1)[:, :3]
+
+    module, rows = Convolved(3), Table.from_columns({"a": torch.randn(40, 18)})
+    before = module.fingerprint()
+    exact = encode_table({"a": module}, rows)
+    assert not any(module.last)
+    module.last.clear()
+    fast = encode_table({"a": module}, rows, precision="bf16")
+    assert module.last == [False, True, True]  # the probe in float32, in bfloat16, then encoding
+    assert module.conv.weight.is_contiguous() and module.fingerprint() == before
+    torch.testing.assert_close(fast["a"].cells, exact["a"].cells, rtol=0.05, atol=0.05)
+
+
 def test_a_module_says_how_many_cells_it_wants_at_once():
     calls = []
 
