@@ -315,13 +315,13 @@ def _precision(module: DomainModule, precision: Precision) -> Iterator[None]:
     weight = next(module.parameters(), None)
     convolves = any(isinstance(part, nn.Conv2d) for part in module.modules())
     if convolves:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
     try:
         with torch.autocast("cpu" if weight is None else weight.device.type, torch.bfloat16):
             yield
     finally:
         if convolves:
-            module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            module.to(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()
