@@ -30,7 +30,7 @@ class Benchmark:
         parser.add_argument("--batch", default="512", help="matched rows, and unmatched per domain")
         parser.add_argument("--width", default="128", help="hidden units of the networks")
         parser.add_argument("--precision", default="fp32", help="fp32, bf16 or both")
-        parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
+        parser.add_argument("--compile", action="store_true", help="torch.compile the whole step")
         parser.add_argument("--steps", type=int, default=30, help="timed steps of each")
         parser.add_argument("--threads", type=int, help="of the CPU (default: torch's own choice)")
         parser.add_argument("--json", action="store_true", help="one JSON line for each instead")

@@ -73,19 +73,26 @@ class CapturedStep:
         """Make the graph of a layout; whether that could be done."""
         log.info("capturing and compiling the step")
         devices = {latents.device for latents in batch.latents.values()}
-        try:
-            with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
+        with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
+            try:
                 graph = _Graph(self, batch, step, draw)
+            except _StepLookedAt:
+                return self._fall_back("an objective looks at the number of the step")
+            except Exception as error:  # tracing may fail in any way; training goes on without it
+                return self._fall_back(_first_line(error))
+            try:
                 graph(batch, step, draw)
-        except _StepLookedAt:
-            self._fall_back("an objective looks at the number of the step")
-        except Exception as error:  # tracing may fail in any way; training goes on without it
-            self._fall_back(f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
-        else:
-            self._graphs[layout] = graph
-        return not self._failed
+            except Exception as error:  # no C++ compiler, say
+                self._failed = True
+                log.warning(
+                    "compile=True: torch.compile failed (%s); training goes on uncompiled.",
+                    _first_line(error),
+                )
+                return False
+        self._graphs[layout] = graph
+        return True
 
-    def _fall_back(self, reason: str) -> None:
+    def _fall_back(self, reason: str) -> bool:
         self._failed = True
         log.warning(
             "compile=True: the step cannot be compiled as a whole (%s); its networks are, one by "
@@ -95,6 +102,11 @@ class CapturedStep:
         workspace: Any = self.orchestrator.workspace
         for network in [*workspace.encoders.values(), *workspace.decoders.values()]:
             network.compile()
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 class _Graph:

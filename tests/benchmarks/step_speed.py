@@ -21,6 +21,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,17 +78,27 @@ class AllToOne(Translation):
 
 
 class Clock(Callback):
-    """CPU time between two steps."""
+    """CPU time per step of some stretches of steps, each of which begins when `pause` returns."""
 
-    def __init__(self, first: int, last: int) -> None:
-        self.first, self.last, self.times = first, last, {}
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job, self.ms, self.began = job, [], 0.0  # type: tuple[Any, list[float], float]
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return int(self.job["warmup"] + self.job.get("turns", 1) * self.job["steps"])
 
     def step_done(self, training: Training) -> None:
-        if training.step in (self.first, self.last):
-            self.times[training.step] = time.process_time()
-
-    def ms(self) -> float:
-        return 1000 * (self.times[self.last] - self.times[self.first]) / (self.last - self.first)
+        into = training.step - self.job["warmup"]
+        if into < 0 or into % self.job["steps"]:
+            return
+        if into:
+            self.ms.append(1000 * (time.process_time() - self.began) / self.job["steps"])
+            print(json.dumps({"ms": self.ms[-1]}), flush=True)
+        if "turns" in self.job and len(self.ms) < self.job["turns"]:
+            print("ready", flush=True)
+            input()
+        self.began = time.process_time()
 
 
 def timed(job: dict[str, Any], families: list[Objective], fusion: str, **settings: Any) -> float:
@@ -106,7 +117,7 @@ def timed(job: dict[str, Any], families: list[Objective], fusion: str, **setting
         networks=dict.fromkeys(dims, "plain-mlp"),
         fusion=fusion,
     )
-    clock = Clock(job["warmup"], job["warmup"] + job["steps"])
+    clock = Clock(job)
     config = TrainerConfig(
         steps=clock.last,
         batch_size=job["batch"],
@@ -116,7 +127,7 @@ def timed(job: dict[str, Any], families: list[Objective], fusion: str, **setting
         **settings,
     )
     Trainer(config, families, callbacks=[clock]).fit(workspace, table, latents=True)
-    return clock.ms()
+    return statistics.median(clock.ms)
 
 
 def ours(job: dict[str, Any]) -> float:
@@ -133,23 +144,62 @@ def measured(command: list[str], job: dict[str, Any]) -> float:
     return float(json.loads(done.stdout.strip().splitlines()[-1])["ms"])
 
 
+class Runner:
+    """A process that trains, and waits before each stretch of steps until it is its turn."""
+
+    def __init__(self, command: list[str], job: dict[str, Any]) -> None:
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            [*command, json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self._read("ready")
+
+    def turn(self) -> float:
+        """Milliseconds of CPU time per step of the next stretch."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return float(json.loads(self._read('{"ms"'))["ms"])
+
+    def _read(self, beginning: str) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(beginning):
+                return line
+        self.log.seek(0)
+        raise SystemExit(f"{self.process.args} failed:\n{self.log.read()[-2000:]}")
+
+
 def cell(n: int, batch: int, width: int, modes: list[str], args: argparse.Namespace) -> Any:
     """Times of one size, in turns."""
-    times: dict[str, list[float]] = {"shimmer": [], **{mode: [] for mode in modes}}
+    if batch < 512:  # compiling takes a minute, and no claim is made of these
+        modes = [mode for mode in modes if mode != "compiled"]
     work = n * n * batch * width
-    steps = max(min(int(args.effort / work), 120), 8)
-    job = {"n": n, "batch": batch, "width": width, "steps": steps, "warmup": 5}
+    job = {
+        "n": n,
+        "batch": batch,
+        "width": width,
+        "steps": max(min(int(args.effort / work), 120), 8),
+        "warmup": 5,
+        "turns": args.repeats,
+    }
     own = [sys.executable, __file__, "--one"]
+    runners = {"shimmer": Runner([args.shimmer_python, str(PEER)], job | {"kind": "lightning"})}
+    for mode in modes:
+        runners[mode] = Runner(own, job | {"mode": mode})
+    times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(args.repeats):
-        times["shimmer"].append(
-            measured([args.shimmer_python, str(PEER)], job | {"kind": "lightning"})
-        )
-        for mode in modes:
-            times[mode].append(measured(own, job | {"mode": mode}))
-    print(
-        n, batch, width, {k: round(statistics.median(v), 2) for k, v in times.items()}, flush=True
-    )
-    return {"n": n, "batch": batch, "width": width, "steps": steps, "ms": times}
+        for name, runner in runners.items():
+            times[name].append(runner.turn())
+    for runner in runners.values():
+        runner.process.wait()
+    medians = {name: round(statistics.median(values), 2) for name, values in times.items()}
+    print(n, batch, width, medians, flush=True)
+    return {"n": n, "batch": batch, "width": width, "steps": job["steps"], "ms": times}
 
 
 def ratios(result: dict[str, Any], mode: str) -> list[float]:
@@ -208,7 +258,7 @@ def main() -> None:
     parser.add_argument("--modes", default="fp32,bf16,compiled")
     args = parser.parse_args()
     if args.one:
-        print(json.dumps({"ms": ours(json.loads(args.one))}))
+        ours(json.loads(args.one))
         return
     if not args.shimmer_python:
         parser.error("--shimmer-python PATH is needed")

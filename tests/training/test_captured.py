@@ -1,5 +1,6 @@
 """A captured step is the plain step: same losses, same weights, same chance."""
 
+import contextlib
 import logging
 
 import pytest
@@ -14,7 +15,10 @@ from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
+from globalworkspace.processes import Processes
 from globalworkspace.training import captured
+from globalworkspace.training.flat import FlatAdamW
+from globalworkspace.training.orchestrator import LossOrchestrator
 from globalworkspace.training.trainer import Trainer
 
 DIMS = (4, 6, 3)
@@ -119,3 +123,27 @@ def test_what_reads_a_value_is_left_out(caplog, monkeypatch):
         found = trained(True, [Reading(1.0)])
     assert "cannot be compiled as a whole" in caplog.text
     assert_equal(trained(False, [Reading(1.0)]), found)
+
+
+def test_a_machine_that_cannot_compile_trains_all_the_same(caplog, monkeypatch):
+    def compile(graph):
+        def run(*_):
+            raise RuntimeError("no compiler here\nand much more")
+
+        return run
+
+    monkeypatch.setattr(captured, "COMPILE", compile)
+    with caplog.at_level(logging.WARNING):
+        found = trained(True, [Translation(1.0)])
+    assert "torch.compile failed (RuntimeError: no compiler here); training goes on" in caplog.text
+    assert_equal(trained(False, [Translation(1.0)]), found)
+
+
+def test_a_step_of_several_processes_is_not_captured(caplog, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+    workspace = small_workspace(DIMS)
+    several = LossOrchestrator(workspace, [Translation(1.0)], processes=Processes(0, 2))
+    optimizer = FlatAdamW(dict(workspace.named_parameters()), weight_decay=0, keep_average=False)
+    with caplog.at_level(logging.WARNING):
+        assert not captured.CapturedStep(several, optimizer, contextlib.nullcontext).ready()
+    assert "several processes share it" in caplog.text

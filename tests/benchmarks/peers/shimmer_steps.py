@@ -9,7 +9,8 @@ matched group (its `contrastive_loss` takes groups of two only and fails where t
 
 `kind`: "lightning", as its users run it (data set of items, DataLoader, CombinedLoader, Trainer);
 "fusion", the same with `GlobalWorkspaceFusion`, whose loss enumerates all subsets of domains.
-Prints one JSON line: {"ms": milliseconds of CPU time per step}.
+Prints a JSON line: {"ms": milliseconds of CPU time per step}; with "turns", as many of them, each
+after it has printed "ready" and has been sent a line.
 """
 
 from __future__ import annotations
@@ -117,27 +118,34 @@ def main() -> None:
         scheduler_args=SchedulerArgs(max_lr=1e-3, total_steps=1_000_000),
     )
 
+    turns = job.get("turns", 1)
+
     class Clock(Callback):
-        began = ended = 0.0
+        began, done = 0.0, 0
 
         def on_train_batch_end(self, trainer, *_):  # type: ignore[no-untyped-def]
-            if trainer.global_step == job["warmup"]:
-                self.began = time.process_time()
-            if trainer.global_step == job["warmup"] + steps:
-                self.ended = time.process_time()
+            into = trainer.global_step - job["warmup"]
+            if into < 0 or into % steps:
+                return
+            if into:
+                ms = 1000 * (time.process_time() - self.began) / steps
+                print(json.dumps({"ms": ms}), flush=True)
+                self.done += 1
+            if "turns" in job and self.done < turns:
+                print("ready", flush=True)
+                input()
+            self.began = time.process_time()
 
-    clock = Clock()
     Trainer(
         accelerator="cpu",
         devices=1,
-        max_steps=job["warmup"] + steps,
+        max_steps=job["warmup"] + turns * steps,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[clock],
+        callbacks=[Clock()],
     ).fit(workspace, CombinedLoader(loaders, mode="min_size"))
-    print(json.dumps({"ms": 1000 * (clock.ended - clock.began) / steps}))
 
 
 if __name__ == "__main__":
