@@ -25,10 +25,13 @@ from torch.nn import functional as F
 
 from globalworkspace.processes import Processes
 
-CHUNK_ENTRIES = 1 << 19
+CHUNK_ENTRIES = 1 << 18
 """Entries of the similarity matrices that are computed together, for the cache's sake."""
-KEPT_ENTRIES = 1 << 25
-"""Up to this many entries are kept until the column sums are known; beyond, computed twice."""
+KEPT_ENTRIES = 1 << 21
+"""Up to this many are kept until the column sums are known; beyond, they are computed twice, which
+takes less time than to fetch them from memory."""
+ON_ACCELERATORS = 64
+"""Times as many on another device than a CPU."""
 
 
 def info_nce(
@@ -102,38 +105,14 @@ class _InfoNCE(torch.autograd.Function):
         processes: Processes,
         counts: Sequence[int],
     ) -> Tensor:
-        columns, wanted = sum(counts), any(ctx.needs_input_grad)
-        here = slice(sum(counts[: processes.rank]), sum(counts[: processes.rank + 1]))
-        y_all = processes.gather(y.transpose(0, 1), counts).transpose(0, 1)
-        kept = wanted and len(x) * x.shape[1] * columns <= KEPT_ENTRIES
-        row_sums = x.new_empty(x.shape[:2])
-        column_sums = x.new_zeros(len(x), columns)
-        blocks = []
-        for some, rows in (stretches := _stretches(len(x), x.shape[1], columns)):
-            block = _similarities(x[some, rows], y_all[some], scale)
-            row_sums[some, rows] = block.sum(dim=2)
-            column_sums[some] += block.sum(dim=1)
-            if kept:
-                blocks.append(block)
-        processes.add(column_sums)
-        agreement = (x * y).sum(dim=2)
-        logs = (row_sums.log() + column_sums[:, here].log()) / 2
-        loss = (logs + scale - scale * agreement).sum(dim=1) / columns
+        wanted = any(ctx.needs_input_grad)
+        loss: Tensor
+        if processes.size == 1:
+            loss, *gradients = _one_process(x, y, scale, wanted)
+        else:
+            loss, *gradients = _losses_and_gradients(x, y, scale, wanted, processes, counts)
         if wanted:
-            # of x, y and both with each row divided by its sum: (P, 2 W, rows), for faster products
-            to_columns = torch.cat([y_all, y_all / column_sums[:, :, None]], dim=2).mT.contiguous()
-            to_rows = torch.cat([x / row_sums[:, :, None], x], dim=2).mT.contiguous()
-            from_columns, from_rows = torch.empty_like(to_rows), torch.zeros_like(to_columns)
-            for index, (some, rows) in enumerate(stretches):
-                block = blocks[index] if kept else _similarities(x[some, rows], y_all[some], scale)
-                from_columns[some, :, rows] = to_columns[some] @ block.mT
-                from_rows[some] += to_rows[some, :, rows] @ block
-            by_row, by_column = from_columns.mT.chunk(2, dim=2)
-            back_by_row, back_by_column = processes.add(from_rows)[:, :, here].mT.chunk(2, dim=2)
-            share = scale / (2 * columns)
-            grad_x = share * (by_row / row_sums[:, :, None] + by_column - 2 * y)
-            grad_y = share * (back_by_row + back_by_column / column_sums[:, here, None] - 2 * x)
-            ctx.save_for_backward(grad_x, grad_y, (x * grad_x).sum(dim=(1, 2)) / scale)
+            ctx.save_for_backward(*gradients)
         return loss
 
     @staticmethod
@@ -144,10 +123,77 @@ class _InfoNCE(torch.autograd.Function):
         return of_pair * to_x, of_pair * to_y, (grad * to_scale).sum(), None, None
 
 
-def _stretches(pairs: int, rows: int, columns: int) -> list[tuple[slice, slice]]:
+def _losses_and_gradients(
+    x: Tensor,
+    y: Tensor,
+    scale: Tensor,
+    wanted: bool,
+    processes: Processes,
+    counts: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Losses (P,) and, if `wanted`, their gradients: (P, rows, W) twice, and of the scale (P,)."""
+    columns = sum(counts)
+    here = slice(sum(counts[: processes.rank]), sum(counts[: processes.rank + 1]))
+    y_all = processes.gather(y.transpose(0, 1), counts).transpose(0, 1)
+    factor = 1 if x.device.type == "cpu" else ON_ACCELERATORS
+    kept = wanted and len(x) * x.shape[1] * columns <= factor * KEPT_ENTRIES
+    stretches = _stretches(len(x), x.shape[1], columns, factor * CHUNK_ENTRIES)
+    row_sums = x.new_empty(x.shape[:2])
+    column_sums = x.new_zeros(len(x), columns)
+    blocks = []
+    for some, rows in stretches:
+        block = _similarities(x[some, rows], y_all[some], scale)
+        row_sums[some, rows] = block.sum(dim=2)
+        column_sums[some] += block.sum(dim=1)
+        if kept:
+            blocks.append(block)
+    processes.add(column_sums)
+    agreement = (x * y).sum(dim=2)
+    logs = (row_sums.log() + column_sums[:, here].log()) / 2
+    loss = (logs + scale - scale * agreement).sum(dim=1) / columns
+    if wanted:
+        # of x, y and both with each row divided by its sum: (P, 2 W, rows), for faster products
+        to_columns = torch.cat([y_all, y_all / column_sums[:, :, None]], dim=2).mT.contiguous()
+        to_rows = torch.cat([x / row_sums[:, :, None], x], dim=2).mT.contiguous()
+        from_columns, from_rows = torch.empty_like(to_rows), torch.zeros_like(to_columns)
+        for index, (some, rows) in enumerate(stretches):
+            block = blocks[index] if kept else _similarities(x[some, rows], y_all[some], scale)
+            from_columns[some, :, rows] = to_columns[some] @ block.mT
+            from_rows[some] += to_rows[some, :, rows] @ block
+        by_row, by_column = from_columns.mT.chunk(2, dim=2)
+        back_by_row, back_by_column = processes.add(from_rows)[:, :, here].mT.chunk(2, dim=2)
+        share = scale / (2 * columns)
+        grad_x = share * (by_row / row_sums[:, :, None] + by_column - 2 * y)
+        grad_y = share * (back_by_row + back_by_column / column_sums[:, here, None] - 2 * x)
+        to_scale = (x * grad_x).sum(dim=(1, 2)) / scale
+        return loss, grad_x.contiguous(), grad_y.contiguous(), to_scale
+    return loss, x.new_empty(0), x.new_empty(0), x.new_empty(0)
+
+
+@torch.library.custom_op(
+    "globalworkspace::info_nce",
+    mutates_args=(),
+    schema="(Tensor x, Tensor y, Tensor scale, bool wanted) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def _one_process(
+    x: Tensor, y: Tensor, scale: Tensor, wanted: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same with all rows here; one operation to torch.compile, which would do no better."""
+    return _losses_and_gradients(x, y, scale, wanted, Processes(), [x.shape[1]])
+
+
+@_one_process.register_fake
+def _(x: Tensor, y: Tensor, scale: Tensor, wanted: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    of_pairs = x.new_empty(len(x))
+    if not wanted:
+        return of_pairs, x.new_empty(0), x.new_empty(0), x.new_empty(0)
+    return of_pairs, x.new_empty(x.shape), x.new_empty(x.shape), x.new_empty(len(x))
+
+
+def _stretches(pairs: int, rows: int, columns: int, entries: int) -> list[tuple[slice, slice]]:
     """Pairs and rows whose similarities are computed together."""
-    together = max(CHUNK_ENTRIES // (rows * columns), 1)
-    height = rows if together > 1 else max(CHUNK_ENTRIES // columns, 1)
+    together = max(entries // (rows * columns), 1)
+    height = rows if together > 1 else max(entries // columns, 1)
     return [
         (slice(pair, pair + together), slice(row, row + height))
         for pair in range(0, pairs, together)
