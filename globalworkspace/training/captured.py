@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.data.sampler import Batch
 from globalworkspace.randomness import LastingChance
 from globalworkspace.training.flat import FlatAdamW
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
@@ -28,7 +28,6 @@ from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
 log = logging.getLogger(__name__)
 COMPILE: Callable[[Any], Any] = functools.partial(torch.compile, dynamic=False)
 """What makes kernels of a graph."""
-Layout = tuple[tuple[Segment, ...], tuple[str, ...]]
 
 
 class CapturedStep:
@@ -47,30 +46,28 @@ class CapturedStep:
         autocast: Callable[[], AbstractContextManager[Any]],
     ) -> None:
         self.orchestrator, self.optimizer, self.autocast = orchestrator, optimizer, autocast
-        self._graphs: dict[Layout, _Graph] = {}
+        self._graph: _Graph | None = None
         self._failed = False
         if orchestrator.processes.size > 1:
             self._fall_back("several processes share it")
 
-    def ready(self) -> bool:
-        """Whether the step can be captured: not before a first plain one has found the weights."""
-        return not self._failed and bool(self.optimizer.parameters())
+    def __call__(self, batch: Batch, step: int, draw: int, share: float) -> LossReport | None:
+        """The losses of a batch; `share` times its gradient is added to the flat gradients.
 
-    def __call__(self, batch: Batch, step: int, draw: int, share: float) -> LossReport:
-        """The losses of a batch; `share` times its gradient is added to the flat gradients."""
-        layout = (batch.segments, tuple(batch.latents))
-        if layout not in self._graphs and not self._capture(layout, batch, step, draw):
-            with self.autocast():
-                report: LossReport = self.orchestrator(batch, step, draw)
-            (report.total * share).backward()
-            return report
-        report, gradients = self._graphs[layout](batch, step, draw)
+        None, and nothing added, where the step has to be walked plainly: it cannot be captured, or
+        not yet, as a first plain one has to find the weights that get a gradient.
+        """
+        if self._graph is None and not self._failed and self.optimizer.parameters():
+            self._capture(batch, step, draw)
+        if self._graph is None:
+            return None
+        report, gradients = self._graph(batch, step, draw)
         for flat, gradient in zip(self.optimizer.gradients(), gradients, strict=True):
             flat.add_(gradient, alpha=share)
         return report
 
-    def _capture(self, layout: Layout, batch: Batch, step: int, draw: int) -> bool:
-        """Make the graph of a layout; whether that could be done."""
+    def _capture(self, batch: Batch, step: int, draw: int) -> None:
+        """Make the graph, if that can be done; every batch of a training has the same layout."""
         log.info("capturing and compiling the step")
         devices = {latents.device for latents in batch.latents.values()}
         with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
@@ -88,11 +85,10 @@ class CapturedStep:
                     "compile=True: torch.compile failed (%s); training goes on uncompiled.",
                     _first_line(error),
                 )
-                return False
-        self._graphs[layout] = graph
-        return True
+                return
+        self._graph = graph
 
-    def _fall_back(self, reason: str) -> bool:
+    def _fall_back(self, reason: str) -> None:
         self._failed = True
         log.warning(
             "compile=True: the step cannot be compiled as a whole (%s); its networks are, one by "
@@ -102,7 +98,6 @@ class CapturedStep:
         workspace: Any = self.orchestrator.workspace
         for network in [*workspace.encoders.values(), *workspace.decoders.values()]:
             network.compile()
-        return False
 
 
 def _first_line(error: Exception) -> str:
@@ -110,32 +105,25 @@ def _first_line(error: Exception) -> str:
 
 
 class _Graph:
-    """The captured step of one layout."""
+    """The captured step."""
 
     def __init__(self, owner: CapturedStep, batch: Batch, step: int, draw: int) -> None:
         from torch.fx.experimental.proxy_tensor import make_fx
 
         self.orchestrator = owner.orchestrator
         self.chance = LastingChance(self.orchestrator.seed, draw)
-        self.names = tuple(batch.latents)
         blocks = owner.optimizer.parameters()
-        self.keys: tuple[tuple[str, ...], tuple[tuple[str, str], ...]] = ((), ())
 
-        def run(weights: Tensor, *latents: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-            given = Batch(batch.segments, dict(zip(self.names, latents, strict=True)), ())
+        def run(weights: Tensor, *latents: Tensor) -> tuple[Any, ...]:
+            given = Batch(batch.segments, dict(zip(batch.latents, latents, strict=True)), ())
             unknown: Any = _UnknownStep()
             with owner.autocast():
                 report = self.orchestrator.report(given, unknown, self.chance, weights)
             parameters = [parameter for block in blocks for parameter in block]
             found = iter(torch.autograd.grad(report.total, parameters, materialize_grads=True))
             flat = [torch.cat([next(found).reshape(-1) for _ in block]) for block in blocks]
-            self.keys = (
-                tuple(report.families),
-                tuple((family, key) for family, terms in report.terms.items() for key in terms),
-            )
-            families = [value.detach() for value in report.families.values()]
-            terms = [report.terms[family][key] for family, key in self.keys[1]]
-            return flat, [report.total.detach(), *families, *terms]
+            families = {name: value.detach() for name, value in report.families.items()}
+            return flat, report.total.detach(), families, report.terms
 
         graph = make_fx(run)(self._weights(batch, step), *batch.latents.values())
         self.draws = _draws_as_inputs(graph)
@@ -146,16 +134,10 @@ class _Graph:
         """The losses, without gradient, and the flat gradients."""
         self.chance.move(draw)
         drawn = [draw(*args, **kwargs) for draw, args, kwargs in self.draws]
-        gradients, scalars = self.compiled(
+        gradients, *losses = self.compiled(
             self._weights(batch, step), *batch.latents.values(), *drawn
         )
-        values = iter(scalars)
-        total = next(values)
-        families = {name: next(values) for name in self.keys[0]}
-        terms: dict[str, dict[str, Tensor]] = {name: {} for name in families}
-        for family, key in self.keys[1]:
-            terms[family][key] = next(values)
-        return LossReport(total, families, terms), list(gradients)
+        return LossReport(*losses), gradients
 
     def _weights(self, batch: Batch, step: int) -> Tensor:
         return next(iter(batch.latents.values())).new_tensor(self.orchestrator.weights(step))

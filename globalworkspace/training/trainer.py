@@ -294,11 +294,14 @@ class _Run:
 
     def _losses_and_gradient(self, batch: Batch, batch_number: int) -> LossReport:
         """The losses of one batch; its gradient is added to what is there."""
-        if self.captured is not None and self.captured.ready():
-            return self.captured(batch, self.step, batch_number, 1 / self.config.accumulate)
-        with self.autocast():
-            report: LossReport = self.orchestrator(batch, self.step, batch_number)
-        (report.total / self.config.accumulate).backward()
+        report: LossReport | None = None
+        if self.captured is not None:
+            share = 1 / self.config.accumulate
+            report = self.captured(batch, self.step, batch_number, share)
+        if report is None:
+            with self.autocast():
+                report = self.orchestrator(batch, self.step, batch_number)
+            (report.total / self.config.accumulate).backward()
         return report
 
     def _losses(self, report: LossReport) -> dict[str, Any]:
