@@ -184,7 +184,7 @@ class LatentSpec:
         Returns:
             (B,) values; gradients flow to the predictions.
         """
-        total, weight_sum = None, 0.0
+        terms, weight_sum = [], 0.0
         predicted, wanted = self.split(predictions), self.split(targets)
         for part in self.parts:
             weight = 1.0 if part_weights is None else float(part_weights.get(part.name, 1.0))
@@ -198,11 +198,9 @@ class LatentSpec:
             else:
                 pairs = F.normalize(guess.unflatten(1, (part.size, 2)), dim=2, eps=1e-6)
                 value = (1 - (pairs * truth.unflatten(1, (part.size, 2))).sum(dim=2)).sum(dim=1)
-            value = value if weight == 1 else weight * value
-            total = value if total is None else total + value
+            terms.append(value if weight == 1 else weight * value)
             weight_sum += weight * part.num_components
-        assert total is not None  # a spec has a part
-        return total / max(weight_sum, 1e-12)
+        return sum(terms[1:], start=terms[0]) / max(weight_sum, 1e-12)
 
     def exact_prediction(self, targets: Tensor) -> Tensor:
         """The raw prediction (B, D) that is exactly right for `targets`; its loss is below 1e-3."""

@@ -179,7 +179,7 @@ class RoutePlan:
             held += self.seen[name]
             given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
             with self._among([(i, None) for i, _ in held], together):
-                codes = workspace.encoder(name)(_joined(given))
+                codes = workspace.encoder(name)(joined(given))
             pieces = workspace.fusion.fuse({name: codes}).split(
                 [self.segments[i].size for i, _ in held]
             )
@@ -232,7 +232,7 @@ class RoutePlan:
         for name, nodes in _by_domain(level).items():
             codes = [states[_parent(node)].code for node in nodes]
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
-                whole = workspace.decoder(name)(_joined(codes))
+                whole = workspace.decoder(name)(joined(codes))
             predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
 
     def _encode_again(
@@ -250,7 +250,7 @@ class RoutePlan:
                 place, sources, path, stop = node
                 prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
                 pieces.append(prediction.detach() if stop == len(path) else prediction)
-            latents = workspace.spec(name).activate(_joined(pieces))
+            latents = workspace.spec(name).activate(joined(pieces))
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
                 codes = workspace.encoder(name)(latents)
             whole = workspace.fusion.fuse({name: codes})
@@ -348,7 +348,8 @@ def _parent(node: _Node) -> _Node:
     return place, sources, path[:-1], stop
 
 
-def _joined(pieces: Sequence[Tensor]) -> Tensor:
+def joined(pieces: Sequence[Tensor]) -> Tensor:
+    """The rows of all pieces; a single piece as it is, without a copy."""
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 

@@ -49,15 +49,14 @@ class Encode:
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
-        worker, workers = 0, 1
-        if args.ray is not None:
-            workers = _ray_workers(args.ray)
+        if args.ray is None:
+            worker, workers = worker_of(args.worker, os.environ)
+        else:
             from globalworkspace.data.ray_shares import share_with_ray
 
-            share_with_ray(functools.partial(encode_as_worker, args.config, folder), workers)
-            workers = 1  # what they made is looked through once more
-        else:
-            worker, workers = worker_of(args.worker, os.environ)
+            task = functools.partial(encode_as_worker, args.config, folder)
+            share_with_ray(task, _ray_workers(args.ray))
+            worker, workers = 0, 1  # what they made is looked through once more
         done = encode_as_worker(args.config, folder, worker, workers, progress=not args.quiet)
         for name, whole in done.items():
             print(f"{name}: {'complete' if whole else 'this share is done'}")

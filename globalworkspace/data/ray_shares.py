@@ -7,7 +7,6 @@ machines see. Ray starts the workers, and starts one again whose machine is lost
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from globalworkspace.errors import ConfigError
 
 
-def share_with_ray(task: Callable[[int, int], dict[str, bool]], workers: int) -> None:
+def share_with_ray(task: Callable[[int, int], object], workers: int) -> None:
     """Run `task(worker, workers)` for every worker, on the cluster that Ray finds or starts.
 
     Args:
@@ -33,8 +32,9 @@ def share_with_ray(task: Callable[[int, int], dict[str, bool]], workers: int) ->
         ) from None
     here = Path.cwd()
 
-    def one(row: dict[str, Any]) -> dict[str, str]:
+    def one(row: dict[str, Any]) -> dict[str, Any]:
         with contextlib.chdir(here):
-            return {"done": json.dumps(task(int(row["id"]), workers))}
+            task(int(row["id"]), workers)
+        return row
 
     ray_data.range(workers, override_num_blocks=workers).map(one).take_all()

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self, get_args
 
 import attrs
-import torch
 from torch import Tensor, nn
 
 from globalworkspace.data.sampler import Segment
@@ -16,7 +15,7 @@ from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.schedules import Schedule, Weight, schedule_of
 from globalworkspace.processes import Processes
 from globalworkspace.route import Route, Walk
-from globalworkspace.routes import Walked
+from globalworkspace.routes import Walked, joined
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -177,10 +176,7 @@ class RowObjective(Objective):
                     route.target, context.specs[route.target], context.part_weights
                 )
                 pieces.setdefault(route, []).append(values[Walk(route, index)])
-        return {
-            str(route): rows[0] if len(rows) == 1 else torch.cat(rows)
-            for route, rows in pieces.items()
-        }
+        return {str(route): joined(rows) for route, rows in pieces.items()}
 
 
 def _normal(text: Any) -> str:

@@ -18,7 +18,7 @@ from globalworkspace.objectives.info_nce import info_nce
 from globalworkspace.objectives.schedules import Weight
 from globalworkspace.randomness import derived_seed
 from globalworkspace.route import Route, Walk
-from globalworkspace.routes import Walked
+from globalworkspace.routes import Walked, joined
 
 MAX_SCALE = 100.0
 
@@ -82,7 +82,7 @@ class Contrastive(Objective):
             if sum(whole) < 2:
                 continue
             points = {
-                name: torch.cat([self._points(walked, name, index) for index in holding])
+                name: joined([self._points(walked, name, index) for index in holding])
                 for name in dict.fromkeys(name for pair in pairs for name in pair)
             }
             first, second = (torch.stack([points[p[side]] for p in pairs]) for side in (0, 1))
