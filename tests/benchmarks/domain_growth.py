@@ -23,8 +23,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from claims import record
-from step_speed import PEER, RESULTS, measured, timed
+from results_page import claim_median, head, keep, measured, paragraph
+from step_speed import PEER, timed
 
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
@@ -37,8 +37,8 @@ OURS, THEIRS = (2, 4, 8, 16), (2, 4, 8)
 COMMAND = "python tests/benchmarks/domain_growth.py --shimmer-python PATH"
 
 
-def ours(job: dict[str, Any]) -> float:
-    """Milliseconds of CPU time per step of our trainer, within the budget."""
+def ours(job: dict[str, Any]) -> None:
+    """Print milliseconds of CPU time per step of our trainer, within the budget."""
     families = [
         Translation(1.0, subsets="sampled", budget=2),
         Fused(1.0, subsets="sampled", budget=1),
@@ -46,18 +46,13 @@ def ours(job: dict[str, Any]) -> float:
         DemiCycle(1.0),
         Cycle(1.0, budget=1),
     ]
-    return timed(job, families, "random-softmax", precision="fp32")
+    timed(job, families, "random-softmax", precision="fp32")
 
 
 def page(saved: dict[str, Any]) -> str:
     """docs/results/domain-growth.md."""
     lines = [
-        "# The cost of many domains",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("The cost of many domains", COMMAND, paragraph(__doc__)),
         "Milliseconds per step, median and range over the turns.",
         "",
         "| domains | ours, sampled | against half as many domains | shimmer, every set | ratio |",
@@ -91,7 +86,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps({"ms": ours(json.loads(args.one))}))
+        ours(json.loads(args.one))
         return
     if not args.shimmer_python:
         parser.error("--shimmer-python PATH is needed")
@@ -105,23 +100,14 @@ def main() -> None:
             if n in THEIRS:
                 theirs = job | {"steps": max(24 // 2 ** (n - 2), 3), "kind": "fusion"}
                 found = measured([args.shimmer_python, str(PEER)], theirs)
-                saved["shimmer"][str(n)].append(found)
+                saved["shimmer"][str(n)].append(found["ms"])
             mine = measured([sys.executable, str(Path(__file__)), "--one"], job | {"steps": 20})
-            saved["ours"][str(n)].append(mine)
+            saved["ours"][str(n)].append(mine["ms"])
         print({k: {n: x[-1] for n, x in v.items()} for k, v in saved.items()}, flush=True)
     print(page(saved))
-    (RESULTS / "domain-growth.json").write_text(json.dumps(saved, indent=1) + "\n")
-    (RESULTS / "domain-growth.md").write_text(page(saved))
+    keep("domain-growth", saved, page(saved))
     ratio = [a / b for a, b in zip(saved["shimmer"]["8"], saved["ours"]["8"], strict=True)]
-    record(
-        "fusion_speedup_n8",
-        statistics.median(ratio),
-        min(ratio),
-        max(ratio),
-        "x",
-        len(ratio),
-        COMMAND,
-    )
+    claim_median("fusion_speedup_n8", ratio, "x", COMMAND)
 
 
 if __name__ == "__main__":

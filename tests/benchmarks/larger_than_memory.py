@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,30 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from claims import record
+from results_page import claim_median, head, keep, measured, paragraph
+from step_speed import Latent
 
-from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
+from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.shards import ShardedLatents, finish_shards, shard_file, write_shards
 from globalworkspace.data.table import Column
 from globalworkspace.training.callbacks import Callback, Training
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
 DIM, SHARD_ROWS, DOMAINS = 64, 65_536, ("left", "right")
 WARM_UP = 20
 COMMAND = "python tests/benchmarks/larger_than_memory.py"
-
-
-class Latent(DomainModule):
-    """Latents as they come."""
-
-    latent = LatentSpec.continuous(DIM)
-
-    def encode(self, raw: Any) -> Any:
-        return raw
-
-    def config(self) -> dict[str, Any]:
-        return {}
 
 
 def make(folder: Path, rows: int) -> None:
@@ -111,7 +97,7 @@ def one(job: dict[str, Any]) -> dict[str, float]:
         cells: Any = latents if job["disk"] else torch.cat(list(latents.split(SHARD_ROWS)))
         columns[name] = Column(cells, torch.arange(rows), torch.ones(rows, dtype=torch.int64))
     table = Table(columns, columns["left"].first)
-    workspace = GlobalWorkspace({name: Latent() for name in DOMAINS}, dim=12, hidden_dim=128)
+    workspace = GlobalWorkspace({name: Latent(DIM) for name in DOMAINS}, dim=12, hidden_dim=128)
     config = TrainerConfig(
         steps=WARM_UP + job["steps"],
         batch_size=2048,
@@ -133,26 +119,10 @@ def peak_mib() -> float:
     return 0.0
 
 
-def measured(job: dict[str, Any]) -> dict[str, float]:
-    """`one` in a process of its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{job} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    print(job["disk"], found, flush=True)
-    return found
-
-
 def page(saved: dict[str, Any]) -> str:
     """docs/results/larger-than-memory.md."""
     lines = [
-        "# Latents larger than memory",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("Latents larger than memory", COMMAND, paragraph(__doc__)),
         "| latents | ms per step | RssAnon, largest, MiB |",
         "|---|---|---|",
     ]
@@ -195,23 +165,16 @@ def main() -> None:
         job = {"folder": str(folder), "rows": args.rows, "steps": args.steps}
         saved: dict[str, Any] = {"rows": args.rows, "disk": [], "memory": []}
         for _ in range(args.repeats):
-            saved["disk"].append(measured(job | {"disk": True}))
-            saved["memory"].append(measured(job | {"disk": False}))
+            for name, disk in (("disk", True), ("memory", False)):
+                found = measured([sys.executable, __file__, "--one"], job | {"disk": disk})
+                print(name, found, flush=True)
+                saved[name].append(found)
     print(page(saved))
     if args.rows < 10_000_000:
         return
-    (RESULTS / "larger-than-memory.json").write_text(json.dumps(saved, indent=1) + "\n")
-    (RESULTS / "larger-than-memory.md").write_text(page(saved))
+    keep("larger-than-memory", saved, page(saved))
     shares = fractions(saved)
-    record(
-        "larger_than_memory_speed_fraction",
-        statistics.median(shares),
-        min(shares),
-        max(shares),
-        "1",
-        len(shares),
-        COMMAND,
-    )
+    claim_median("larger_than_memory_speed_fraction", shares, "1", COMMAND)
 
 
 if __name__ == "__main__":

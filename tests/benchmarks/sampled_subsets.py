@@ -16,7 +16,6 @@ Writes docs/results/sampled-subsets.{md,json}.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from itertools import combinations
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 from globalworkspace_shapes.dataset import attribute_columns, load
+from results_page import head, keep, paragraph
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig, encode_table
 from globalworkspace.data.latent_store import LatentStore
@@ -38,7 +38,7 @@ from globalworkspace.pretrained import build_domain, load_domain
 from globalworkspace.standard_table import standardize_table
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
+COMMAND = "python tests/benchmarks/sampled_subsets.py"
 NAMES = ("picture", "caption", "attributes", "sound")
 WEIGHTS = "package:globalworkspace_shapes/weights/{}"
 WAYS: tuple[Subsets, ...] = ("every", "sampled")
@@ -100,12 +100,7 @@ def errors(workspace: GlobalWorkspace, test: Table) -> dict[str, float]:
 def page(saved: dict[str, Any]) -> str:
     """docs/results/sampled-subsets.md."""
     lines = [
-        "# Sampled sets of domains",
-        "",
-        "    python tests/benchmarks/sampled_subsets.py",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("Sampled sets of domains", COMMAND, paragraph(__doc__)),
         f"{saved['steps']:,} steps, {saved['seeds']} seeds; means, and the range over seeds. "
         "Seconds are CPU time of the training on one thread.",
         "",
@@ -148,8 +143,7 @@ def main() -> None:
             print(seed, way, saved[way][-1], flush=True)
     print(page(saved))
     if args.seeds >= 3:
-        (RESULTS / "sampled-subsets.json").write_text(json.dumps(saved, indent=1) + "\n")
-        (RESULTS / "sampled-subsets.md").write_text(page(saved))
+        keep("sampled-subsets", saved, page(saved))
 
 
 if __name__ == "__main__":

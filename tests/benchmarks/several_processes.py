@@ -24,10 +24,10 @@ from typing import Any
 
 import torch
 from claims import record
+from results_page import head, keep, paragraph
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
 JOB = ROOT / "tests" / "processes" / "job.py"
 STEPS = 30
 """Of the run in which processes are killed, see job.py."""
@@ -70,12 +70,7 @@ def kills(seed: int, count: int) -> list[list[int]]:
 def page(saved: dict[str, Any]) -> str:
     """docs/results/several-processes.md."""
     lines = [
-        "# One process or several",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("One process or several", COMMAND, paragraph(__doc__)),
         "| processes | largest difference of the float64 gradient | of 50 float32 losses |",
         "|---|---|---|",
     ]
@@ -109,8 +104,7 @@ def main() -> None:
         equal = {digest(weights) for weights in after} == {whole[count]}
         saved["restarts"].append({"processes": count, "kills": drawn, "equal": equal})
     print(page(saved))
-    (RESULTS / "several-processes.json").write_text(json.dumps(saved, indent=1) + "\n")
-    (RESULTS / "several-processes.md").write_text(page(saved))
+    keep("several-processes", saved, page(saved))
     differences = [found["gradient"] for found in saved["agreement"].values()]
     record(
         "ddp_gradient_max_abs_difference",

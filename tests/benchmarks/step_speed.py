@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from claims import record
+from results_page import claim_median, head, keep, paragraph
 
 from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
 from globalworkspace.data.sampler import Segment
@@ -40,8 +40,6 @@ from globalworkspace.objectives.translation import Translation
 from globalworkspace.route import Route
 from globalworkspace.training.callbacks import Callback, Training
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
 PEER = Path(__file__).parent / "peers" / "shimmer_steps.py"
 DIMS, ROWS = (12, 11, 64, 32), 20_000
 GRID = [(n, batch, 32) for n in (2, 3, 4, 8) for batch in (256, 512, 2056)] + [(2, 512, 256)]
@@ -78,10 +76,10 @@ class AllToOne(Translation):
 
 
 class Clock(Callback):
-    """CPU time per step of some stretches of steps, each of which begins when `pause` returns."""
+    """Prints CPU time per step of stretches of steps; with "turns" each waits until it is sent."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self.job, self.ms, self.began = job, [], 0.0  # type: tuple[Any, list[float], float]
+        self.job, self.done, self.began = job, 0, 0.0
 
     @property
     def last(self) -> int:
@@ -93,16 +91,17 @@ class Clock(Callback):
         if into < 0 or into % self.job["steps"]:
             return
         if into:
-            self.ms.append(1000 * (time.process_time() - self.began) / self.job["steps"])
-            print(json.dumps({"ms": self.ms[-1]}), flush=True)
-        if "turns" in self.job and len(self.ms) < self.job["turns"]:
+            ms = 1000 * (time.process_time() - self.began) / self.job["steps"]
+            print(json.dumps({"ms": ms}), flush=True)
+            self.done += 1
+        if "turns" in self.job and self.done < self.job["turns"]:
             print("ready", flush=True)
             input()
         self.began = time.process_time()
 
 
-def timed(job: dict[str, Any], families: list[Objective], fusion: str, **settings: Any) -> float:
-    """Milliseconds of CPU time per step of our trainer, on shimmer's sizes."""
+def timed(job: dict[str, Any], families: list[Objective], fusion: str, **settings: Any) -> None:
+    """Print milliseconds of CPU time per step of our trainer, on shimmer's sizes."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     dims = {f"d{i}": DIMS[i % len(DIMS)] for i in range(job["n"])}
@@ -127,21 +126,12 @@ def timed(job: dict[str, Any], families: list[Objective], fusion: str, **setting
         **settings,
     )
     Trainer(config, families, callbacks=[clock]).fit(workspace, table, latents=True)
-    return statistics.median(clock.ms)
 
 
-def ours(job: dict[str, Any]) -> float:
-    """Milliseconds of CPU time per step with shimmer's families."""
+def ours(job: dict[str, Any]) -> None:
+    """Print milliseconds of CPU time per step with shimmer's families."""
     families = [AllToOne(1.0), Contrastive(0.1, on="code"), DemiCycle(1.0), Cycle(1.0)]
-    return timed(job, families, "single", **MODES[job["mode"]])
-
-
-def measured(command: list[str], job: dict[str, Any]) -> float:
-    """The same in a process of its own, which prints {"ms": ...} last."""
-    done = subprocess.run([*command, json.dumps(job)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command} {job} failed:\n{done.stderr[-2000:]}")
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["ms"])
+    timed(job, families, "single", **MODES[job["mode"]])
 
 
 class Runner:
@@ -214,18 +204,13 @@ def claim(name: str, results: list[dict[str, Any]], modes: list[str]) -> None:
         max((ratios(r, m) for m in modes if m in r["ms"]), key=statistics.median) for r in results
     ]
     worst = min(best, key=statistics.median)
-    record(name, statistics.median(worst), min(worst), max(worst), "x", len(worst), COMMAND)
+    claim_median(name, worst, "x", COMMAND)
 
 
 def page(results: list[dict[str, Any]]) -> str:
     """docs/results/step-speed.md."""
     lines = [
-        "# The time of a training step",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("The time of a training step", COMMAND, paragraph(__doc__)),
         "Times are medians of milliseconds, ratios are medians with their range.",
         "",
         "| domains | rows B | width | shimmer | "
@@ -270,8 +255,7 @@ def main() -> None:
     print(page(results))
     if args.cells:
         return
-    (RESULTS / "step-speed.json").write_text(json.dumps(results, indent=1) + "\n")
-    (RESULTS / "step-speed.md").write_text(page(results))
+    keep("step-speed", results, page(results))
     narrow = [r for r in results if r["width"] == 32]
     wide = [r for r in results if r["width"] == 256]
     claim("step_speedup_min_vs_shimmer_lightning", narrow, ["fp32"])

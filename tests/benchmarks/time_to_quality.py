@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from claims import record
 from globalworkspace_shapes.dataset import attribute_columns, load
+from results_page import claim_median, head, keep, measured, paragraph
 from safetensors.torch import load_file, save_file
 from step_speed import Latent
 
@@ -37,8 +36,6 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.table import Column
 from globalworkspace.pretrained import build_domain, load_domain
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
 PEER = Path(__file__).parent / "peers" / "shimmer_quality.py"
 NAMES = ("picture", "attributes")
 ROWS, MATCHED, HELD_OUT = 40_000, 20_000, 2_000
@@ -102,16 +99,6 @@ def train_ours(file: Path, seed: int) -> dict[str, Any]:
     return {"seconds": seconds, "errors": errors}
 
 
-def measured(command: list[str], job: dict[str, Any]) -> dict[str, Any]:
-    """What a process prints last."""
-    done = subprocess.run([*command, json.dumps(job)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{command} {job} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    print(command[-1], found, flush=True)
-    return found
-
-
 def mean_error(run: dict[str, Any], split: str = "test") -> float:
     """Mean over both directions."""
     return statistics.fmean(v for key, v in run["errors"].items() if key.startswith(split))
@@ -133,12 +120,7 @@ def page(saved: dict[str, Any]) -> str:
         f"networks of width {SIZES['hidden_dim']}"
     )
     lines = [
-        "# Time to the same quality",
-        "",
-        f"    {COMMAND}",
-        "",
-        *(__doc__ or "").split("\n\n")[2].format(ours=ours).splitlines(),
-        "",
+        *head("Time to the same quality", COMMAND, paragraph(__doc__).format(ours=ours)),
         "| seed | | CPU seconds | test error | picture → attributes | attributes → picture |",
         "|---|---|---|---|---|---|",
     ]
@@ -182,23 +164,17 @@ def main() -> None:
         for seed in range(args.seeds):
             job = {"latents": str(file), "seed": seed}
             theirs = job | THEIRS | {"matched": MATCHED}
-            saved["shimmer"].append(measured([args.shimmer_python, str(PEER)], theirs))
-            saved["ours"].append(measured([sys.executable, __file__, "--one"], job))
+            for name, command, given in (
+                ("shimmer", [args.shimmer_python, str(PEER)], theirs),
+                ("ours", [sys.executable, __file__, "--one"], job),
+            ):
+                saved[name].append(measured(command, given))
+                print(name, saved[name][-1], flush=True)
     print(page(saved))
     if args.seeds < 3:
         return
-    (RESULTS / "time-to-quality.json").write_text(json.dumps(saved, indent=1) + "\n")
-    (RESULTS / "time-to-quality.md").write_text(page(saved))
-    found = speedups(saved)
-    record(
-        "time_to_quality_speedup",
-        statistics.median(found),
-        min(found),
-        max(found),
-        "x",
-        len(found),
-        COMMAND,
-    )
+    keep("time-to-quality", saved, page(saved))
+    claim_median("time_to_quality_speedup", speedups(saved), "x", COMMAND)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,45 @@
+"""What the pages in docs/results have in common."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from claims import record
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+def head(title: str, command: str, described: str) -> list[str]:
+    """The lines above a page's figures: title, command, and what was measured."""
+    return [f"# {title}", "", f"    {command}", "", *described.splitlines(), ""]
+
+
+def paragraph(text: str | None, number: int = 2) -> str:
+    """A paragraph of a script's docstring; the third says what it measures."""
+    return (text or "").split("\n\n")[number]
+
+
+def keep(name: str, saved: Any, page: str) -> None:
+    """Write docs/results/NAME.json and NAME.md."""
+    (RESULTS / f"{name}.json").write_text(json.dumps(saved, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(page)
+
+
+def claim_median(name: str, values: Sequence[float], unit: str, command: str) -> None:
+    """Record the median of the repeats, and their range."""
+    middle = statistics.median(values)
+    record(name, middle, min(values), max(values), unit, len(values), command)
+
+
+def measured(command: list[str], job: dict[str, Any]) -> dict[str, Any]:
+    """What a process prints last, JSON, when it is given `job` as JSON."""
+    done = subprocess.run([*command, json.dumps(job)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{command} {job} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
