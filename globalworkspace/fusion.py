@@ -102,10 +102,11 @@ class Fusion(nn.Module, ABC):
             return self.finish(next(iter(codes.values())))
         stacked = torch.stack(list(codes.values()))
         here = torch.ones(stacked.shape[:2], dtype=torch.bool, device=stacked.device)
-        for index, name in enumerate(codes):
-            if present is not None and name in present:
-                here[index] = present[name]
-        stacked = stacked.masked_fill(~here[:, :, None], 0.0)
+        if present:
+            for index, name in enumerate(codes):
+                if name in present:
+                    here[index] = present[name]
+            stacked = stacked.masked_fill(~here[:, :, None], 0.0)
         weights = self.select(stacked, here, generator)
         return self.finish((weights[:, :, None] * stacked).sum(dim=0))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from globalworkspace.processes import Processes
 
@@ -77,9 +78,7 @@ class FlatAdamW:
             for gradient in gradients:
                 gradient.mul_(factor)
         for block in self._blocks:
-            for group in block.optimizer.param_groups:
-                group["lr"] = learning_rate
-            block.optimizer.step()
+            block.step(learning_rate)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -116,8 +115,8 @@ class FlatAdamW:
         for index, block in enumerate(self._blocks):
             if block.average is not None:
                 tensors[f"{index}.average"] = block.average
-            for part, parameter in enumerate(block.parts):
-                for key, value in block.optimizer.state[parameter].items():
+            for part, stretch in enumerate(block.parts):
+                for key, value in stretch.moments.items():
                     tensors[f"{index}.{part}.{key}"] = value
         return tensors, [block.names for block in self._blocks]
 
@@ -128,13 +127,9 @@ class FlatAdamW:
         for index, block in enumerate(self._blocks):
             if block.average is not None:
                 block.average.copy_(tensors[f"{index}.average"])
-            for part, parameter in enumerate(block.parts):
-                marked = f"{index}.{part}."
-                block.optimizer.state[parameter] = {
-                    key.removeprefix(marked): value.to(parameter.device)
-                    for key, value in tensors.items()
-                    if key.startswith(marked)
-                }
+            for part, stretch in enumerate(block.parts):
+                for key, value in stretch.moments.items():
+                    value.copy_(tensors[f"{index}.{part}.{key}"])
 
     def _adopt(self, names: Sequence[str]) -> None:
         """Move the named parameters into a flat tensor of their own (one per dtype)."""
@@ -169,17 +164,50 @@ class _Block:
             parameter.grad = grad.view(parameter.shape)
         decayed = sum(p.numel() for p in parameters if p.ndim >= 2)
         shares = [decayed, len(self.values) - decayed]
-        self.parts, groups = [], []
-        for value, grad, decay in zip(
-            self.values.split(shares), self.grads.split(shares), (weight_decay, 0.0), strict=True
-        ):
-            if len(value):
-                part = nn.Parameter(value)
-                part.grad = grad
-                self.parts.append(part)
-                groups.append({"params": [part], "weight_decay": decay})
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.parts = [
+            _Stretch(value, grad, decay)
+            for value, grad, decay in zip(
+                self.values.split(shares),
+                self.grads.split(shares),
+                (weight_decay, 0.0),
+                strict=True,
+            )
+            if len(value)
+        ]
         self.average = self.values.clone() if keep_average else None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        """AdamW's update."""
+        for part in self.parts:
+            adamw(
+                [part.values],
+                [part.grads],
+                [part.moments["exp_avg"]],
+                [part.moments["exp_avg_sq"]],
+                [],
+                [part.moments["step"]],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=learning_rate,
+                weight_decay=part.decay,
+                eps=1e-8,
+                maximize=False,
+            )
+
+
+class _Stretch:
+    """Weights that share a decay, their gradients, and what AdamW remembers of them."""
+
+    def __init__(self, values: Tensor, grads: Tensor, decay: float) -> None:
+        self.values, self.grads, self.decay = values, grads, decay
+        self.moments = {
+            "step": torch.zeros((), dtype=torch.float32, device=values.device),
+            "exp_avg": torch.zeros_like(values),
+            "exp_avg_sq": torch.zeros_like(values),
+        }
 
 
 def named_parameters(**modules: nn.Module) -> dict[str, nn.Parameter]:
