@@ -163,6 +163,11 @@ def register_commands(register: Register) -> None:
         summary="encode a config's data, alone or as one of several workers",
     )
     register(
+        "label-efficiency",
+        "globalworkspace.commands.label_efficiency:LabelEfficiency",
+        summary="find out how many matched rows each recipe needs",
+    )
+    register(
         "benchmark",
         "globalworkspace.commands.benchmark:Benchmark",
         summary="time training steps on this machine",

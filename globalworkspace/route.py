@@ -21,6 +21,10 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _sorted(hops: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(hops)))
+
+
 @attrs.frozen(cache_hash=True)
 class Route:
     """Encode and fuse `sources`, decode to each of `via` and encode again, decode to `target`.
@@ -34,6 +38,9 @@ class Route:
         view: Name of the augmentation through which the sources are seen; None: as they are.
         kept: Each row fuses these and a random non-empty subset of the other sources, every subset
             being equally likely; None: all sources, always.
+        teacher: Which translations along the path (1: the first, from the sources) are made by the
+            averaged weights instead of those in training: a mean teacher's (Tarvainen and Valpola
+            2017). Gradients flow through them, and not to them.
         stretch: (first, length, parts): of a segment's rows cut into that many parts, walk those of
             `length` parts from the `first` on; None: all rows. Rows are drawn at random, so that
             the mean over a stretch is an unbiased estimate of the mean over all.
@@ -47,6 +54,7 @@ class Route:
     kept: tuple[str, ...] | None = attrs.field(
         default=None, converter=attrs.converters.optional(_names)
     )
+    teacher: tuple[int, ...] = attrs.field(default=(), converter=_sorted)
     stretch: Stretch | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -56,6 +64,11 @@ class Route:
             raise ConfigError(
                 f"detach_after={self.detach_after} does not fit a route via {len(self.via)} "
                 "domains; write how many of them lie before the gradient stop, or None."
+            )
+        if self.teacher and not 1 <= self.teacher[0] <= self.teacher[-1] <= len(self.via) + 1:
+            raise ConfigError(
+                f"teacher={self.teacher} does not fit a route of {len(self.via) + 1} translations; "
+                "write which of them the teacher makes, from 1 on."
             )
         if self.kept is not None and not set(self.kept) < set(self.sources):
             raise ConfigError(
@@ -77,7 +90,10 @@ class Route:
         steps = [sources, *self.via, self.target or "workspace"]
         if self.detach_after is not None:
             steps[self.detach_after] += "|"
-        return " -> ".join(steps) + (f" ({self.view})" if self.view is not None else "")
+        text = steps[0]
+        for hop, step in enumerate(steps[1:], start=1):
+            text += (" ~> " if hop in self.teacher else " -> ") + step
+        return text + (f" ({self.view})" if self.view is not None else "")
 
     def rows_of(self, segment: Segment) -> slice:
         """Which of this process's rows of `segment` walk the route; all, or its stretch."""

@@ -12,14 +12,15 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalworkspace.data.sampler import Batch, Segment
+from globalworkspace.errors import ConfigError
 from globalworkspace.fusion import Fusion, State
 from globalworkspace.latents import LatentSpec
 from globalworkspace.networks import rows_among
@@ -29,6 +30,20 @@ from globalworkspace.route import Route, Stretch, Walk, whole_rows
 
 if TYPE_CHECKING:
     from globalworkspace.workspace import GlobalWorkspace
+
+
+class Networks(Protocol):
+    """What walks a route: the workspace itself, or its teacher."""
+
+    @property
+    def fusion(self) -> Fusion:
+        """Between them."""
+
+    def encoder(self, name: str) -> nn.Module:
+        """Of a domain: standard latents (B, A) -> codes (B, W)."""
+
+    def decoder(self, name: str) -> nn.Module:
+        """Of a domain: states (B, W) -> raw predictions (B, A)."""
 
 
 @attrs.frozen(eq=False)
@@ -98,8 +113,9 @@ _Place = tuple[int, str | None]
 """(segment, view): rows, and how their latents are seen."""
 _Start = tuple[int, str | None, Stretch | None, tuple[str, ...] | None]
 """(segment, view, stretch, kept): the rows that set out, and which of their sources are certain."""
-_Node = tuple[_Start, tuple[str, ...], tuple[str, ...], int | None]
-"""A point of a walk: (start, sources, domains passed, how many lie behind a gradient stop)."""
+_Node = tuple[_Start, tuple[str, ...], tuple[str, ...], int | None, tuple[int, ...]]
+"""A point of a walk: (start, sources, domains passed, how many lie behind a gradient stop, which
+translations the teacher has made or, in the workspace, begun)."""
 
 
 class RoutePlan:
@@ -127,7 +143,7 @@ class RoutePlan:
         again: list[dict[_Node, None]] = []
         for walk in self.walks:
             route = walk.route
-            starts[_start(walk), route.sources, (), None] = None
+            starts[_start(walk), route.sources, (), None, _upto(route.teacher, 1)] = None
             path = route.via + ((route.target,) if route.target is not None else ())
             for depth in range(len(path)):
                 if depth == len(levels):
@@ -142,15 +158,22 @@ class RoutePlan:
         self.starts = tuple(starts)
         self.levels = [tuple(level) for level in levels]
         self.encoded_again = [tuple(nodes) for nodes in again]
-        self.sources = tuple(dict.fromkeys(name for _, sources, _, _ in starts for name in sources))
+        self.sources = tuple(
+            dict.fromkeys(
+                (name, bool(hops)) for _, sources, _, _, hops in starts for name in sources
+            )
+        )
         self.seen = {
-            name: tuple(
+            (name, taught): tuple(
                 dict.fromkeys(
-                    start[:2] for start, sources, _, _ in starts if name in sources and start[1]
+                    start[:2]
+                    for start, sources, _, _, hops in starts
+                    if name in sources and bool(hops) == taught and (start[1] or taught)
                 )
             )
-            for name in self.sources
+            for name, taught in self.sources
         }
+        self.taught = any(walk.route.teacher for walk in self.walks)
 
     def walk(
         self,
@@ -159,6 +182,7 @@ class RoutePlan:
         chance: Chance | None = None,
         views: Mapping[_Place, Mapping[str, Tensor]] | None = None,
         processes: Processes | None = None,
+        teacher: Networks | None = None,
     ) -> Walked:
         """Walk all routes for one batch.
 
@@ -168,26 +192,42 @@ class RoutePlan:
             chance: Of selection; None: expected weights.
             views: (segment, view) -> domain -> the latents (B, A) that this view shows.
             processes: Those that share the rows of the batch.
+            teacher: Whose weights make a route's `teacher` translations.
+
+        Raises:
+            ConfigError: If a route needs a teacher and there is none.
         """
+        if self.taught and teacher is None:
+            raise ConfigError(
+                "A route is walked by the averaged weights, and none are kept. Set ema above 0."
+            )
+        walkers: tuple[Networks, Networks] = (workspace, teacher or workspace)
         together = processes or Processes()
         inputs = latents_per_segment(self.segments, batch.latents)
-        single: dict[tuple[_Place, str], State] = {}
-        for name in self.sources:
-            held: list[_Place] = [
-                (i, None) for i, segment in enumerate(self.segments) if name in segment.group
+        single: dict[tuple[_Place, str, bool], State] = {}
+        for name, taught in self.sources:
+            held: list[_Place] = []
+            given: list[Tensor] = []
+            if not taught:  # all rows there are, as the batch holds them
+                held = [(i, None) for i, s in enumerate(self.segments) if name in s.group]
+                given = [batch.latents[name]]
+            held += self.seen[name, taught]
+            given += [
+                inputs[place[0], name] if place[1] is None else (views or {})[place][name]
+                for place in self.seen[name, taught]
             ]
-            held += self.seen[name]
-            given = [batch.latents[name], *((views or {})[p][name] for p in self.seen[name])]
             with self._among([(i, None) for i, _ in held], together):
-                codes = workspace.encoder(name)(joined(given))
-            pieces = workspace.fusion.fuse({name: codes}).split(
-                [self.segments[i].size for i, _ in held]
+                codes = walkers[taught].encoder(name)(joined(given))
+            pieces = (
+                walkers[taught]
+                .fusion.fuse({name: codes})
+                .split([self.segments[i].size for i, _ in held])
             )
-            single.update(zip([(place, name) for place in held], pieces, strict=True))
+            single.update(zip([(place, name, taught) for place in held], pieces, strict=True))
         states: dict[_Node, State] = {}
         for node in self.starts:
-            (index, view, stretch, kept), sources, _, _ = node
-            held_states = [single[(index, view), name] for name in sources]
+            (index, view, stretch, kept), sources, _, _, hops = node
+            held_states = [single[(index, view), name, bool(hops)] for name in sources]
             if stretch is not None:
                 here = self.segments[index].here(whole_rows(self.segments[index], stretch))
                 held_states = [state[here] for state in held_states]
@@ -199,12 +239,13 @@ class RoutePlan:
                 rare = [part for part in (stretch, kept) if part is not None]
                 generator = chance.generator("selection", index, *sources, *rare)
             fused = {n: state.before for n, state in zip(sources, held_states, strict=True)}
-            states[node] = self._fuse(workspace.fusion, fused, kept, generator, node[0], together)
+            fusion = walkers[bool(hops)].fusion
+            states[node] = self._fuse(fusion, fused, kept, generator, node[0], together)
 
         predictions: dict[_Node, Tensor] = {}
         for level, again in zip(self.levels, self.encoded_again, strict=True):
-            self._decode(workspace, level, states, predictions, together)
-            self._encode_again(workspace, again, predictions, states, together)
+            self._decode(walkers, level, states, predictions, together)
+            self._encode_again(workspace, walkers, again, predictions, states, together)
 
         ends: dict[Walk, Tensor] = {}
         for walk in self.walks:
@@ -222,38 +263,41 @@ class RoutePlan:
 
     def _decode(
         self,
-        workspace: GlobalWorkspace,
+        walkers: tuple[Networks, Networks],
         level: Sequence[_Node],
         states: Mapping[_Node, State],
         predictions: dict[_Node, Tensor],
         together: Processes,
     ) -> None:
-        """One decoder call per domain for all nodes of a level."""
-        for name, nodes in _by_domain(level).items():
+        """One decoder call per domain for all nodes of a level; one more for the teacher's."""
+        for (name, taught), nodes in _by_domain(level, 0).items():
             codes = [states[_parent(node)].code for node in nodes]
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
-                whole = workspace.decoder(name)(joined(codes))
+                whole = walkers[taught].decoder(name)(joined(codes))
             predictions.update(zip(nodes, whole.split([len(code) for code in codes]), strict=True))
 
     def _encode_again(
         self,
         workspace: GlobalWorkspace,
+        walkers: tuple[Networks, Networks],
         wanted: Sequence[_Node],
         predictions: Mapping[_Node, Tensor],
         states: dict[_Node, State],
         together: Processes,
     ) -> None:
         """One encoder call per domain for the predictions that lead to the wanted states."""
-        for name, nodes in _by_domain(wanted).items():
+        for (name, taught), nodes in _by_domain(wanted, 1).items():
             pieces = []
             for node in nodes:
-                place, sources, path, stop = node
-                prediction = predictions[place, sources, path, _shallower(stop, len(path) - 1)]
+                place, sources, path, stop, hops = node
+                prediction = predictions[
+                    place, sources, path, _shallower(stop, len(path) - 1), _upto(hops, len(path))
+                ]
                 pieces.append(prediction.detach() if stop == len(path) else prediction)
             latents = workspace.spec(name).activate(joined(pieces))
             with self._among([(node[0][0], node[0][2]) for node in nodes], together):
-                codes = workspace.encoder(name)(latents)
-            whole = workspace.fusion.fuse({name: codes})
+                codes = walkers[taught].encoder(name)(latents)
+            whole = walkers[taught].fusion.fuse({name: codes})
             states.update(zip(nodes, whole.split([len(piece) for piece in pieces]), strict=True))
 
     def _fuse(
@@ -328,13 +372,14 @@ def _drawn_sources(
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:
     """The node of a walk whose last decoded domain is `path[-1]`."""
     route = walk.route
-    return _start(walk), route.sources, path, _shallower(route.detach_after, len(path) - 1)
+    stop = _shallower(route.detach_after, len(path) - 1)
+    return _start(walk), route.sources, path, stop, _upto(route.teacher, len(path))
 
 
 def _end_state(walk: Walk) -> _Node:
     """The state that a walk without a target ends in."""
     route = walk.route
-    return _start(walk), route.sources, route.via, route.detach_after
+    return _start(walk), route.sources, route.via, route.detach_after, route.teacher
 
 
 def _shallower(stop: int | None, passed: int) -> int | None:
@@ -344,8 +389,8 @@ def _shallower(stop: int | None, passed: int) -> int | None:
 
 def _parent(node: _Node) -> _Node:
     """The state that a decoded node starts from."""
-    place, sources, path, stop = node
-    return place, sources, path[:-1], stop
+    place, sources, path, stop, hops = node
+    return place, sources, path[:-1], stop, hops
 
 
 def joined(pieces: Sequence[Tensor]) -> Tensor:
@@ -353,10 +398,21 @@ def joined(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
-def _by_domain(nodes: Iterable[_Node]) -> dict[str, list[_Node]]:
-    found: dict[str, list[_Node]] = defaultdict(list)
+def _upto(hops: tuple[int, ...], last: int) -> tuple[int, ...]:
+    """Those of a route's translations that lie at `last` or before: others do not yet tell."""
+    return tuple(hop for hop in hops if hop <= last)
+
+
+def _by_domain(nodes: Iterable[_Node], begun: int) -> dict[tuple[str, bool], list[_Node]]:
+    """(last domain passed, whether the teacher makes the translation there) -> nodes.
+
+    Args:
+        nodes: All decoded, or all encoded again.
+        begun: 0: the translation that ends there; 1: the one that begins.
+    """
+    found: dict[tuple[str, bool], list[_Node]] = defaultdict(list)
     for node in nodes:
-        found[node[2][-1]].append(node)
+        found[node[2][-1], len(node[2]) + begun in node[4]].append(node)
     return found
 
 

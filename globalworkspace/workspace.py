@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from globalworkspace.data.cells import LazyLatents
+from globalworkspace.direct import direct_networks
 from globalworkspace.domain import Decodes, DomainModule, encode_checked, freeze
 from globalworkspace.errors import ConfigError, DomainError
-from globalworkspace.fusion import Fusion, State
+from globalworkspace.fusion import Fusion, Mean, State
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.randomness import derived_seed
@@ -43,6 +44,9 @@ class GlobalWorkspace(nn.Module):
         fusion: Registered kind.
         fusion_options: Its settings.
         activation: Of the fused state: `"tanh"` or `"none"`.
+        topology: `"shared"`, or `"direct"`: no shared space but a translator for every ordered pair
+            of domains (see `globalworkspace.direct`), for comparison; dim, networks, linear_path,
+            fusion and activation then have no part in it.
         seed: Of the first weights.
 
     Raises:
@@ -73,6 +77,7 @@ class GlobalWorkspace(nn.Module):
         fusion: str = "random-softmax",
         fusion_options: Mapping[str, Any] | None = None,
         activation: str = "tanh",
+        topology: Literal["shared", "direct"] = "shared",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -81,6 +86,14 @@ class GlobalWorkspace(nn.Module):
                 raise ConfigError(f"{name}={value!r} must be a whole number of at least 1.")
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout={dropout} must lie in [0, 1).")
+        if topology not in ("shared", "direct"):
+            raise ConfigError(f'topology="{topology}" is unknown; write "shared" or "direct".')
+        if topology == "direct" and (networks or linear_path):
+            raise ConfigError(
+                'topology="direct" has one plain network per pair of domains; leave networks and '
+                "linear_path out."
+            )
+        self.topology = topology
         self.dim, self.hidden_dim, self.num_layers = dim, hidden_dim, num_layers
         self.dropout, self.linear_path, self.fusion_kind, self.seed = (
             dropout,
@@ -94,14 +107,18 @@ class GlobalWorkspace(nn.Module):
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
         self.standardizers = nn.ModuleDict()
-        with _seeded(seed, "fusion"):
-            self.fusion: Fusion = get_registry().load("fusion", fusion)(
-                dim, activation, **(fusion_options or {})
-            )
+        self.fusion: Fusion = Mean(dim, "none")
+        if topology == "shared":
+            with _seeded(seed, "fusion"):
+                self.fusion = get_registry().load("fusion", fusion)(
+                    dim, activation, **(fusion_options or {})
+                )
         for name, module in domains.items() if isinstance(domains, Mapping) else domains:
             self._add(name, module)
         if not self._domains:
             raise DomainError("A workspace needs at least one domain.")
+        if topology == "direct":
+            self._build_translators()
         for name in self._networks:
             if name not in self._domains:
                 raise ConfigError(
@@ -134,6 +151,11 @@ class GlobalWorkspace(nn.Module):
             freeze_others: Keep every other domain's networks as they are: only the new ones train
                 from now on (undo with `set_trainable`).
         """
+        if self.topology == "direct":
+            raise ConfigError(
+                f'The domain "{name}" cannot join: direct translators know a fixed set of domains. '
+                'Use topology="shared".'
+            )
         if network is not None:
             self._networks[name] = _network_choice(name, network)
         self._add(name, module)
@@ -178,9 +200,12 @@ class GlobalWorkspace(nn.Module):
 
     def restore_standardizer(self, name: str, standardizer: Standardizer) -> None:
         """Give a domain its statistics; networks are made anew if its live dimensions change."""
-        if standardizer.standard_spec.dim != self.spec(name).dim:
+        changed = standardizer.standard_spec.dim != self.spec(name).dim
+        if changed and self.topology == "shared":
             self._build_networks(name, standardizer.standard_spec)
         self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
+        if changed and self.topology == "direct":
+            self._build_translators()
         self._standardized.add(name)
 
     def train(self, mode: bool = True) -> GlobalWorkspace:
@@ -372,6 +397,7 @@ class GlobalWorkspace(nn.Module):
             "fusion": self.fusion_kind,
             "fusion_options": self.fusion.config(),
             "activation": self.fusion.activation,
+            "topology": self.topology,
             "seed": self.seed,
         }
 
@@ -432,7 +458,8 @@ class GlobalWorkspace(nn.Module):
             raise DomainError(f'Domain "{name}": {type(module).__name__}.latent is no LatentSpec.')
         self._domains[name] = freeze(module)
         self.standardizers[_key(name)] = Standardizer.identity(module.latent)
-        self._build_networks(name, module.latent)
+        if self.topology == "shared":
+            self._build_networks(name, module.latent)
 
     def _build_networks(self, name: str, spec: LatentSpec) -> None:
         trainable = _key(name) not in self.encoders or any(
@@ -460,6 +487,20 @@ class GlobalWorkspace(nn.Module):
         self.decoder(name).requires_grad_(trainable)
         if reference is not None:
             self._follow(name, reference)
+
+    def _build_translators(self) -> None:
+        reference = next(self.decoders.parameters(), None)
+        networks = direct_networks(
+            {name: self.spec(name) for name in self._domains},
+            lambda source, target: _seeded(self.seed, "translator", source, target),
+            hidden_dim=self.hidden_dim,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+        )
+        for name, (encoder, decoder) in networks.items():
+            self.encoders[_key(name)], self.decoders[_key(name)] = encoder, decoder
+            if reference is not None:
+                self._follow(name, reference)
 
     def _follow(self, name: str, reference: Tensor) -> None:
         """Bring a domain's new parts to the device and dtype of a weight that was there before."""

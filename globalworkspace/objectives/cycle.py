@@ -2,12 +2,14 @@
 
 With `detach` the intermediate translation is taken as given: the way back then learns from
 synthetic pairs (back-translation), and the way there is not pushed to hide private information in
-it.
+it. With a `teacher` the averaged weights walk one of the two ways, and learn nothing by it: they
+make the synthetic pairs, or judge a translation by what it leads back to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from globalworkspace.data.sampler import Segment
 from globalworkspace.errors import ConfigError
@@ -24,6 +26,7 @@ class Cycle(RowObjective):
         exclude: See `Objective`; `"a"` leaves out the cycles that begin in a, `"a -> b"` those that
             go from a through b.
         detach: Stop gradients at the intermediate translation.
+        teacher: The way that the averaged weights walk: `"there"`, `"back"` or None.
         budget: Partners that a row cycles through on average; see `RowObjective`.
     """
 
@@ -35,10 +38,18 @@ class Cycle(RowObjective):
         *,
         exclude: Sequence[str] = (),
         detach: bool = False,
+        teacher: Literal["there", "back"] | None = None,
         budget: int | None = None,
     ) -> None:
         super().__init__(weight, exclude=exclude, budget=budget)
-        self.detach = detach
+        if teacher not in (None, "there", "back"):
+            raise ConfigError(f'cycle: teacher="{teacher}" is unknown; write "there" or "back".')
+        if detach and teacher == "back":
+            raise ConfigError(
+                "cycle: with detach the way back is what learns, so that no teacher can walk it. "
+                'Write teacher="there", or leave one of the two out.'
+            )
+        self.detach, self.teacher = detach, teacher
         self.name = "back_translation" if detach else "cycle"
         self.domains: tuple[str, ...] = ()
 
@@ -57,9 +68,10 @@ class Cycle(RowObjective):
             )
         (start,) = segment.group
         stop = 1 if self.detach else None
+        taught = {None: (), "there": (1,), "back": (2,)}[self.teacher]
         return self.within_budget(
             [
-                Route((start,), start, via=(other,), detach_after=stop)
+                Route((start,), start, via=(other,), detach_after=stop, teacher=taught)
                 for other in self.domains
                 if other != start
                 and start not in self.exclude

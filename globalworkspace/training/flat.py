@@ -43,10 +43,21 @@ class FlatAdamW:
         self._waiting = dict(parameters)
         self._all = dict(parameters)
         self._blocks: list[_Block] = []
+        self._followers: dict[str, nn.Parameter] = {}
         self.weight_decay, self.keep_average = weight_decay, keep_average
         self.processes = processes or Processes()
         for parameter in parameters.values():
             self.processes.copy_from_first(parameter.data)
+
+    def follow(self, followers: Mapping[str, nn.Parameter]) -> None:
+        """From now on each of these is the average of the parameter of the same name.
+
+        Until that one has joined it keeps its value.
+        """
+        assert self.keep_average
+        self._followers.update(followers)
+        for block in self._blocks:
+            block.show_average(self._followers)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -135,7 +146,9 @@ class FlatAdamW:
         """Move the named parameters into a flat tensor of their own (one per dtype)."""
         for dtype in dict.fromkeys(self._waiting[name].dtype for name in names):
             members = {n: self._waiting[n] for n in names if self._waiting[n].dtype == dtype}
-            self._blocks.append(_Block(members, self.weight_decay, self.keep_average))
+            block = _Block(members, self.weight_decay, self.keep_average)
+            block.show_average(self._followers)
+            self._blocks.append(block)
         for name in names:
             del self._waiting[name]
 
@@ -156,7 +169,7 @@ class _Block:
                 for p in parameters
             ]
         )
-        sizes = [p.numel() for p in parameters]
+        self.sizes = sizes = [p.numel() for p in parameters]
         for parameter, value, grad in zip(
             parameters, self.values.split(sizes), self.grads.split(sizes), strict=True
         ):
@@ -175,6 +188,14 @@ class _Block:
             if len(value)
         ]
         self.average = self.values.clone() if keep_average else None
+
+    def show_average(self, followers: Mapping[str, nn.Parameter]) -> None:
+        """Make those of the followers that belong here views of the average."""
+        if self.average is None:
+            return
+        for name, stretch in zip(self.names, self.average.split(self.sizes), strict=True):
+            if name in followers:
+                followers[name].data = stretch.view(followers[name].shape)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:

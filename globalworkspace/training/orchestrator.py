@@ -21,7 +21,7 @@ from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Context, Objective
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import Chance
-from globalworkspace.routes import RoutePlan, Walked, latents_per_segment
+from globalworkspace.routes import Networks, RoutePlan, Walked, latents_per_segment
 from globalworkspace.workspace import GlobalWorkspace
 
 Views = Mapping[tuple[int, str | None], Mapping[str, Tensor]]
@@ -107,6 +107,8 @@ class LossOrchestrator(nn.Module):
                     f"{ {n: list(workspace.spec(n).slices()) for n in workspace.domains} }."
                 )
         self._plans: dict[tuple[Segment, ...], RoutePlan] = {}
+        self.teacher: Networks | None = None
+        """Whose weights make a route's `teacher` translations; the trainer sets it."""
 
     def forward(self, batch: Batch, step: int = 0, draw: int | None = None) -> LossReport:
         """The loss of one batch.
@@ -135,7 +137,12 @@ class LossOrchestrator(nn.Module):
         specs = {name: workspace.spec(name) for name in workspace.domains}
         views = self._views(batch, specs, chance)
         walked = plan.walk(
-            workspace, batch, chance if workspace.training else None, views, self.processes
+            workspace,
+            batch,
+            chance if workspace.training else None,
+            views,
+            self.processes,
+            self.teacher,
         )
         context = Context(
             specs=specs,

@@ -40,6 +40,7 @@ from globalworkspace.training.flat import FlatAdamW, named_parameters
 from globalworkspace.training.metrics_log import bar_figures, metrics_log
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
 from globalworkspace.training.schedule import learning_rate
+from globalworkspace.training.teacher import Teacher
 from globalworkspace.workspace import GlobalWorkspace
 
 log = logging.getLogger(__name__)
@@ -212,6 +213,10 @@ class _Run:
             keep_average=self.config.ema > 0,
             processes=processes,
         )
+        if self.config.ema:
+            teacher = Teacher(workspace)
+            self.optimizer.follow({f"workspace.{n}": p for n, p in teacher.parameters().items()})
+            self.orchestrator.teacher = teacher
         self.autocast = _autocast(self.config, device)
         self.step = 0
         self.best_step: int | None = None

@@ -1,0 +1,424 @@
+"""The grid of trainings behind a figure of label efficiency, resumable and on every core.
+
+For each seed the rows are put into a random order. The first `max(pairs)` of them are what matched
+rows are taken from, so that those of a smaller N are among those of a larger one; every other row
+is seen in one domain only, its counterpart truly absent, and these rows are the same for all N and
+recipes. Held-out rows are among the N.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import multiprocessing
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from attrs import validators as v
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from globalworkspace.data.table import Table
+from globalworkspace.domain import DomainModule
+from globalworkspace.errors import ConfigError, DataError
+from globalworkspace.evaluation.retrieval import retrieval
+from globalworkspace.evaluation.translation import translation_error
+from globalworkspace.given_latents import GivenLatents
+from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL, baseline
+from globalworkspace.latents import LatentSpec
+from globalworkspace.recipes import recipe
+from globalworkspace.standard_table import standardize_table
+from globalworkspace.training.config import TrainerConfig
+from globalworkspace.training.trainer import Trainer
+from globalworkspace.workspace import GlobalWorkspace
+
+log = logging.getLogger(__name__)
+
+RESULTS = "results.jsonl"
+"""One finished training or closed form a line."""
+TUNING_SEED = 1000
+"""Choices are tuned on this seed, which is not reported."""
+
+
+def _numbers(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+@attrs.frozen(kw_only=True)
+class Grid:
+    """What is trained."""
+
+    pairs: tuple[int, ...] = attrs.field(default=(50, 200, 500, 1000, 2500), converter=_numbers)
+    """Numbers of matched rows."""
+    recipes: tuple[str, ...] = attrs.field(
+        default=("supervised", "paper", "default"), converter=tuple
+    )
+    """Names of recipes."""
+    seeds: int = attrs.field(default=3, validator=v.ge(1))
+    """Trainings of each, with other rows and other first weights."""
+    baselines: tuple[str, ...] = attrs.field(default=tuple(BASELINES), converter=tuple)
+    """Names of closed forms."""
+    tuned: bool = True
+    """Whether each recipe's choices are tried for each N first, on a seed of their own, and judged
+    by held-out matched rows; else each recipe's first choice is taken."""
+    steps: int = attrs.field(default=10_000, validator=v.ge(1))
+    """Of each training; a recipe whose steps are cheaper takes more, so that all cost the same."""
+    held_out: float = attrs.field(default=0.2, validator=[v.gt(0), v.lt(1)])
+    """Share of the matched rows that is held out to choose the best step."""
+    most_held_out: int = attrs.field(default=1000, validator=v.ge(2))
+    """At most this many."""
+    training: Mapping[str, Any] = attrs.field(factory=dict)
+    """Settings of `TrainerConfig` for all recipes."""
+    workspace: Mapping[str, Any] = attrs.field(factory=dict)
+    """Settings of `GlobalWorkspace` for all recipes."""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.pairs or self.pairs[0] < 10:
+            raise ConfigError(
+                f"pairs={list(self.pairs)} must hold at least one number, none below 10."
+            )
+        for name in self.recipes:
+            recipe(name)
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ConfigError(f'There is no baseline "{name}"; known: {", ".join(BASELINES)}.')
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The jobs that are reported, without what tuning chooses."""
+        trained = [
+            {"recipe": name, "pairs": pairs, "seed": seed}
+            for seed in range(self.seeds)
+            for pairs in self.pairs
+            for name in self.recipes
+        ]
+        solved = [
+            {"baseline": name, "pairs": pairs, "seed": seed}
+            for seed in range(self.seeds)
+            for pairs in self.pairs
+            for name in self.baselines
+            if name != "kernel ridge" or pairs <= LARGEST_KERNEL
+        ]
+        return solved + trained
+
+    def tuning(self) -> list[dict[str, Any]]:
+        """The jobs that choices are made by."""
+        if not self.tuned:
+            return []
+        return [
+            {"recipe": name, "pairs": pairs, "seed": TUNING_SEED, "choice": choice}
+            for pairs in self.pairs
+            for name in self.recipes
+            for choice in range(len(recipe(name).choices))
+        ]
+
+
+def label_efficiency(
+    domains: Mapping[str, DomainModule],
+    training: Table,
+    test: Table,
+    grid: Grid,
+    folder: str | Path,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Train what of a grid `folder` does not hold yet.
+
+    Args:
+        domains: The frozen specialists.
+        training: Latents; rows that hold every domain. Most are shown in one domain only.
+        test: Latents of other such rows.
+        grid: What to train.
+        folder: Gets `results.jsonl`, a line as soon as a job is done; run the same call again after
+            an interruption.
+        workers: Processes of one thread each; None: as many as there are cores.
+        progress: Show a bar.
+
+    Returns:
+        The lines that are reported, in the order of the grid: `recipe` or `baseline`, `pairs`,
+        `seed`, `errors` (direction -> normalised error on the test rows), `recall` (direction ->
+        R@5 among 1,000), and of a training `choice`, `validation`, `best_step`, `steps`, `seconds`.
+
+    Raises:
+        DataError: If there are too few rows, or a job failed (the others are kept).
+    """
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    _check_rows(training, test, grid)
+    tables = {"training": _dense(training), "test": _dense(test)}
+    shared = _shared(domains, tables, grid)
+    file = home / f"latents-{shared['data']}.safetensors"
+    if not file.exists():
+        flat = {f"{part}.{n}": x for part, held in tables.items() for n, x in held.items()}
+        save_file(flat, scratch := file.with_suffix(".writing"))
+        os.replace(scratch, file)
+    runner = _Runner(shared, file, home / RESULTS, workers or os.cpu_count() or 1, progress)
+    tuned = runner.run(grid.tuning(), "tuning")
+    cells = grid.cells()
+    for cell in cells:
+        if "recipe" in cell:
+            cell["choice"] = _best_choice(tuned, cell) if grid.tuned else 0
+    return runner.run(cells, "training")
+
+
+def _best_choice(tuned: Sequence[Mapping[str, Any]], cell: Mapping[str, Any]) -> int:
+    tried = [t for t in tuned if t["recipe"] == cell["recipe"] and t["pairs"] == cell["pairs"]]
+    return int(min(tried, key=lambda t: t["validation"])["choice"])
+
+
+class _Runner:
+    """Runs jobs that are not done, and writes a line for each."""
+
+    def __init__(
+        self, shared: dict[str, Any], latents: Path, results: Path, workers: int, progress: bool
+    ) -> None:
+        self.shared, self.latents, self.results = shared, latents, results
+        self.workers, self.progress = workers, progress
+        self.done = read_lines(results)
+
+    def run(self, jobs: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
+        """The lines of all jobs, in their order."""
+        keys = [_key(self.shared, job) for job in jobs]
+        left = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.done}
+        failed: list[str] = []
+        if left:
+            context = multiprocessing.get_context("spawn")
+            with (
+                ProcessPoolExecutor(
+                    min(self.workers, len(left)),
+                    mp_context=context,
+                    initializer=_start,
+                    initargs=(self.shared, str(self.latents)),
+                ) as pool,
+                tqdm(
+                    total=len(jobs),
+                    initial=len(jobs) - len(left),
+                    desc=what,
+                    unit="job",
+                    disable=not self.progress,
+                ) as bar,
+                self.results.open("a", encoding="utf-8") as log_file,
+            ):
+                waiting: dict[Future[dict[str, Any]], str] = {
+                    pool.submit(_work, dict(job)): key for key, job in left.items()
+                }
+                for future in as_completed(waiting):
+                    key = waiting[future]
+                    try:
+                        line = {"key": key, **left[key], **future.result()}
+                    except Exception as error:  # the other jobs are worth keeping
+                        failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
+                        continue
+                    self.done[key] = line
+                    log_file.write(json.dumps(line) + "\n")
+                    log_file.flush()
+                    os.fsync(log_file.fileno())
+                    bar.set_postfix_str(_short(line), refresh=False)
+                    bar.update()
+        if failed:
+            raise DataError(
+                f"{len(failed)} of {len(jobs)} jobs failed, the first: {failed[0]}. The others are "
+                f'kept in "{self.results}"; run the same command again to go on.'
+            )
+        return [self.done[key] for key in keys]
+
+
+def read_lines(file: Path) -> dict[str, dict[str, Any]]:
+    """Key -> line of a results file; a last line that was cut off is left out."""
+    found: dict[str, dict[str, Any]] = {}
+    if not file.exists():
+        return found
+    text = file.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            log.warning('A line of "%s" is cut off; its job is done again.', file)
+            continue
+        found[entry["key"]] = entry
+    if text and not text.endswith("\n"):
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write("\n")
+    return found
+
+
+def _short(line: Mapping[str, Any]) -> str:
+    mean = sum(line["errors"].values()) / len(line["errors"])
+    return f"{line.get('recipe') or line['baseline']} {line['pairs']}: {mean:.3f}"
+
+
+def _check_rows(training: Table, test: Table, grid: Grid) -> None:
+    for name, table in (("training", training), ("test", test)):
+        if len(table.domains) < 2:
+            raise DataError(f"The {name} rows have one domain; two or more are compared.")
+        lacking = [d for d in table if not bool(table[d].present.all())]
+        if lacking:
+            raise DataError(
+                f'Some {name} rows lack the domain "{lacking[0]}". Give rows that hold every '
+                "domain: which are shown matched is what this varies."
+            )
+    if training.domains != test.domains:
+        raise DataError(
+            f"The training rows have {', '.join(training)}, the test rows {', '.join(test)}."
+        )
+    unmatched = len(training) - grid.pairs[-1]
+    if unmatched < len(training.domains):
+        raise DataError(
+            f"There are {len(training)} training rows, and {grid.pairs[-1]} of them shall be "
+            "matched: too few are left for one unmatched row of each domain. Give more rows, or "
+            "fewer pairs."
+        )
+
+
+def _dense(table: Table) -> dict[str, Tensor]:
+    rows = torch.arange(len(table))
+    return {name: table[name].take(rows).float().contiguous() for name in table}
+
+
+def _shared(
+    domains: Mapping[str, DomainModule], tables: Mapping[str, Mapping[str, Tensor]], grid: Grid
+) -> dict[str, Any]:
+    """What all jobs have in common, JSON-able."""
+    digest = hashlib.sha256()
+    for held in tables.values():
+        for name, values in held.items():
+            digest.update(f"{name} {tuple(values.shape)}".encode())
+            digest.update(values.numpy().tobytes())
+    return {
+        "data": digest.hexdigest()[:16],
+        "latents": {name: domains[name].latent.to_json() for name in tables["training"]},
+        "reserved": grid.pairs[-1],
+        "steps": grid.steps,
+        "held_out": grid.held_out,
+        "most_held_out": grid.most_held_out,
+        "training": dict(grid.training),
+        "workspace": dict(grid.workspace),
+    }
+
+
+def _key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+    """Of a job: equal if it would give the same line."""
+    known = dict(shared)
+    if "recipe" in job:
+        used = recipe(job["recipe"])
+        known["recipe"] = [used.training, used.workspace, used.choices[job["choice"]], used.cost]
+    text = json.dumps([known, dict(job)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_HELD: dict[str, Any] = {}
+
+
+def _start(shared: dict[str, Any], latents: str) -> None:
+    torch.set_num_threads(1)
+    found = load_file(latents)
+    _HELD.update(shared=shared)
+    for part in ("training", "test"):
+        _HELD[part] = {name: found[f"{part}.{name}"] for name in shared["latents"]}
+
+
+def _work(job: dict[str, Any]) -> dict[str, Any]:
+    shared = _HELD["shared"]
+    domains = {
+        name: GivenLatents(LatentSpec.from_json(spec)) for name, spec in shared["latents"].items()
+    }
+    if "baseline" in job:
+        return _solve(job, shared, domains)
+    return _train(job, shared, domains)
+
+
+def split_rows(
+    number: int, domains: Sequence[str], pairs: int, reserved: int, seed: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The matched rows of a seed, and the unmatched ones of each domain.
+
+    Args:
+        number: Rows in all.
+        domains: Their domains.
+        pairs: Matched rows, at most `reserved`.
+        reserved: Rows that are never unmatched.
+        seed: Of the order.
+
+    Returns:
+        (pairs,) row numbers, and domain -> row numbers; no row is in two of these.
+    """
+    order = torch.randperm(number, generator=torch.Generator().manual_seed(seed))
+    rest = order[reserved:]
+    return order[:pairs], {name: rest[i :: len(domains)] for i, name in enumerate(domains)}
+
+
+def shown_table(latents: Mapping[str, Tensor], pairs: int, reserved: int, seed: int) -> Table:
+    """The latent table that a recipe sees: N matched rows, and rows with one domain each."""
+    matched, alone = split_rows(
+        len(next(iter(latents.values()))), list(latents), pairs, reserved, seed
+    )
+    rows = torch.cat([matched, *alone.values()])
+    table = Table.from_columns(dict(latents)).select(rows)
+    columns, start = {}, len(matched)
+    for name, own in alone.items():
+        mask = torch.zeros(len(rows), dtype=torch.bool)
+        mask[: len(matched)] = True
+        mask[start : start + len(own)] = True
+        columns[name] = table[name].keep(mask)
+        start += len(own)
+    return Table(columns, table.origin)
+
+
+def _train(
+    job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
+) -> dict[str, Any]:
+    used = recipe(job["recipe"])
+    choice = dict(used.choices[job["choice"]])
+    table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
+    share = min(shared["held_out"], shared["most_held_out"] / job["pairs"])
+    training, validation = table.hold_out(share, seed=job["seed"])
+    workspace = GlobalWorkspace(
+        domains, **{**shared["workspace"], **used.workspace}, seed=job["seed"]
+    )
+    steps = math.ceil(shared["steps"] / used.cost)
+    settings = {
+        "validate_every": max(steps // 40, 1),
+        **shared["training"],
+        **used.training,
+        **choice.pop("training", {}),
+    }
+    config = TrainerConfig(**settings, steps=steps, seed=job["seed"], progress=False, device="cpu")
+    trainer = Trainer(config, used.objectives(job["pairs"], **choice))
+    result = trainer.fit(workspace, training, validation, latents=True)
+    test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
+    return {
+        "errors": translation_error(workspace, test),
+        "recall": {name: found[5] for name, found in retrieval(workspace, test).items()},
+        "validation": result.best_error,
+        "best_step": result.best_step,
+        "steps": steps,
+        "seconds": round(result.seconds, 1),
+    }
+
+
+def _solve(
+    job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
+) -> dict[str, Any]:
+    table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
+    workspace = GlobalWorkspace(domains, dim=1)
+    workspace.fit_standardizers(
+        {name: table[name].cells[table[name].first[table[name].present]] for name in table}
+    )
+    known = standardize_table(workspace, table)
+    test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
+    rows = torch.arange(job["pairs"])
+    return baseline(
+        job["baseline"],
+        {name: known[name].take(rows) for name in known},
+        {name: known[name].take(known[name].present.nonzero().flatten()) for name in known},
+        {name: test[name].cells for name in test},
+        job["seed"],
+    )
