@@ -5,9 +5,12 @@ Every error names the section, the setting, what was given and what is known.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from globalworkspace.augmentation import Augmentation
 from globalworkspace.data.cells import take_cells
@@ -18,6 +21,7 @@ from globalworkspace.evaluation.base import Evaluation
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.pretrained import load_domain
+from globalworkspace.recipes import Recipe, recipe
 from globalworkspace.registry import get_registry
 from globalworkspace.settings import check_keys, construct, located, setting_names
 from globalworkspace.training.callbacks import Callback
@@ -141,6 +145,26 @@ def build_objectives(entries: Any) -> list[Objective]:
         objective: Objective = construct(_load("objective", kind, where), options, where)
         built.append(objective.seen_through(view))
     return built
+
+
+def build_recipe(config: Mapping[str, Any]) -> Recipe:
+    """What `recipe` names, by itself or as a section with strengths; else `[[objectives]]`."""
+    given = config.get("recipe")
+    if given is None:
+        objectives = build_objectives(config.get("objectives"))
+        return Recipe(name="own", summary="", build=lambda pairs, steps: objectives)
+    if "objectives" in config:
+        raise ConfigError(
+            "The config has a recipe and [[objectives]]. A recipe is a set of objectives: take one "
+            "of the two out."
+        )
+    options = dict(given) if isinstance(given, Mapping) else {"name": given}
+    if "name" not in options:
+        raise ConfigError('[recipe] needs the setting name, as name = "paper".')
+    chosen = recipe(options.pop("name"))
+    known = list(inspect.signature(chosen.build).parameters)[2:]
+    check_keys(options, known, f'[recipe] "{chosen.name}"')
+    return attrs.evolve(chosen, build=functools.partial(chosen.build, **options))
 
 
 def build_augmentations(sections: Mapping[str, Any]) -> dict[str, Augmentation]:

@@ -7,6 +7,7 @@
 [domains.NAME]       kind = a registered kind, or pretrained = a saved domain; column(s)
 [workspace]          settings of GlobalWorkspace
 [[objectives]]       kind, weight, ...; default: default_objectives()
+recipe               instead of [[objectives]], on top of the file: "default", "supervised", "paper"
 [initializer]        optional: kind and settings
 [augmentations.NAME] optional: kind and settings; an objective with view = "NAME" sees its rows so
 [encoding]           optional: settings of EncodingConfig: precision, shard_rows, batch_size
@@ -31,7 +32,7 @@ from globalworkspace.components import (
     build_domains,
     build_evaluations,
     build_initializer,
-    build_objectives,
+    build_recipe,
     check_domains,
     load_table,
     match_rows,
@@ -55,6 +56,7 @@ SECTIONS = (
     "domains",
     "workspace",
     "objectives",
+    "recipe",
     "initializer",
     "augmentations",
     "encoding",
@@ -112,12 +114,14 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
         name: entry.get("column", name) if isinstance(entry, Mapping) else name
         for name, entry in domain_sections.items()
     }
+    chosen = build_recipe(config)
     training_config = construct(
-        TrainerConfig, {"progress": progress, **section(config, "training")}, "[training]"
+        TrainerConfig,
+        {"progress": progress, **chosen.training, **section(config, "training")},
+        "[training]",
     )
     encoding = construct(EncodingConfig, section(config, "encoding"), "[encoding]")
     pick_device(training_config.device)
-    objectives = build_objectives(config.get("objectives"))
     augmentations = build_augmentations(section(config, "augmentations"))
     callbacks = build_callbacks(config.get("callbacks"))
     evaluations = build_evaluations(config.get("evaluations"))
@@ -139,9 +143,13 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
             "validation, and at least 2 are needed to judge by. Give more matched rows, or raise "
             "share in [validation]."
         )
+    objectives = chosen.objectives(len(raw.matched_rows()), training_config.steps)
     domains = build_domains(domain_sections, raw)
     workspace = construct(
-        GlobalWorkspace, section(config, "workspace"), "[workspace]", fixed={"domains": domains}
+        GlobalWorkspace,
+        {**chosen.workspace, **section(config, "workspace")},
+        "[workspace]",
+        fixed={"domains": domains},
     )
     for objective in objectives:
         objective.check_domains(tuple(domains))

@@ -18,6 +18,7 @@ from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
 
 Setting = Mapping[str, Any]
@@ -28,14 +29,14 @@ class Recipe:
     """What a training is made of, beside its data.
 
     Example:
-        >>> [objective.name for objective in recipe("supervised").objectives(pairs=500)]
+        >>> [made.name for made in recipe("supervised").objectives(pairs=500, steps=4000)]
         ['translation', 'contrastive']
     """
 
     name: str
     summary: str
     build: Callable[..., list[Objective]]
-    """(pairs, **strengths) -> the objectives."""
+    """(pairs, steps, **strengths) -> the objectives."""
     training: Setting = attrs.field(factory=dict)
     """Settings of `TrainerConfig` that belong to it; the user's own come before them."""
     workspace: Setting = attrs.field(factory=dict)
@@ -47,50 +48,50 @@ class Recipe:
     """What `label_efficiency` tunes: strengths of `build`, and `TrainerConfig` settings under
     `training`; every recipe has equally many."""
 
-    def objectives(self, pairs: int, **strengths: float) -> list[Objective]:
-        """The objectives for a number of matched rows.
+    def objectives(self, pairs: int, steps: int, **strengths: float) -> list[Objective]:
+        """The objectives for a training.
 
         Args:
             pairs: Matched rows, held-out ones counted.
+            steps: Of the training.
             strengths: Settings of the recipe; see its `choices`.
         """
-        return self.build(pairs, **strengths)
+        return self.build(pairs, steps, **strengths)
 
 
-def _supervised(pairs: int) -> list[Objective]:
+def _supervised(pairs: int, steps: int) -> list[Objective]:
     return [Translation(1.0), Contrastive(0.1)]
 
 
-def _translation_only(pairs: int) -> list[Objective]:
+def _translation_only(pairs: int, steps: int) -> list[Objective]:
     return [Translation(1.0)]
 
 
-def _contrastive_only(pairs: int) -> list[Objective]:
+def _contrastive_only(pairs: int, steps: int) -> list[Objective]:
     return [Contrastive(0.1)]
 
 
-def _paper(pairs: int, cycles: float = 0.1) -> list[Objective]:
+def _paper(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective]:
     return [Translation(1.0), Contrastive(0.1), DemiCycle(cycles), Cycle(cycles)]
 
 
-def _no_cycles(pairs: int, cycles: float = 0.1) -> list[Objective]:
+def _no_cycles(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective]:
     return [Translation(1.0), Contrastive(0.1), DemiCycle(cycles)]
 
 
-def _no_demi_cycles(pairs: int, cycles: float = 0.1) -> list[Objective]:
+def _no_demi_cycles(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective]:
     return [Translation(1.0), Contrastive(0.1), Cycle(cycles)]
 
 
-def _no_workspace(pairs: int, cycles: float = 0.1) -> list[Objective]:
+def _no_workspace(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective]:
     return [Translation(1.0), Cycle(cycles)]
 
 
-def _default(pairs: int, synthetic: float = 0.3) -> list[Objective]:
+def _default(pairs: int, steps: int, synthetic: float = 2.0) -> list[Objective]:
     return [
         Translation(1.0),
         Contrastive(0.1),
-        Cycle(synthetic, detach=True, teacher="there"),
-        Cycle(synthetic, teacher="back"),
+        Cycle(Schedule(0.0, synthetic, steps // 10), detach=True, teacher="there"),
     ]
 
 

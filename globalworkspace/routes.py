@@ -158,21 +158,11 @@ class RoutePlan:
         self.starts = tuple(starts)
         self.levels = [tuple(level) for level in levels]
         self.encoded_again = [tuple(nodes) for nodes in again]
-        self.sources = tuple(
-            dict.fromkeys(
-                (name, bool(hops)) for _, sources, _, _, hops in starts for name in sources
-            )
-        )
-        self.seen = {
-            (name, taught): tuple(
-                dict.fromkeys(
-                    start[:2]
-                    for start, sources, _, _, hops in starts
-                    if name in sources and bool(hops) == taught and (start[1] or taught)
-                )
-            )
-            for name, taught in self.sources
-        }
+        self.first: dict[tuple[str, bool], dict[_Place, None]] = {}
+        """(source, whether the teacher encodes it) -> where it is encoded."""
+        for (index, view, _, _), sources, _, _, hops in starts:
+            for name in sources:
+                self.first.setdefault((name, bool(hops)), {})[index, view] = None
         self.taught = any(walk.route.teacher for walk in self.walks)
 
     def walk(
@@ -205,19 +195,19 @@ class RoutePlan:
         together = processes or Processes()
         inputs = latents_per_segment(self.segments, batch.latents)
         single: dict[tuple[_Place, str, bool], State] = {}
-        for name, taught in self.sources:
-            held: list[_Place] = []
-            given: list[Tensor] = []
-            if not taught:  # all rows there are, as the batch holds them
-                held = [(i, None) for i, s in enumerate(self.segments) if name in s.group]
-                given = [batch.latents[name]]
-            held += self.seen[name, taught]
-            given += [
-                inputs[place[0], name] if place[1] is None else (views or {})[place][name]
-                for place in self.seen[name, taught]
-            ]
+        for (name, taught), held in self.first.items():
+            holding = [(i, None) for i, s in enumerate(self.segments) if name in s.group]
+            if list(held) == holding:
+                given = batch.latents[name]  # all rows there are, as the batch holds them
+            else:
+                given = joined(
+                    [
+                        inputs[place[0], name] if place[1] is None else (views or {})[place][name]
+                        for place in held
+                    ]
+                )
             with self._among([(i, None) for i, _ in held], together):
-                codes = walkers[taught].encoder(name)(joined(given))
+                codes = walkers[taught].encoder(name)(given)
             pieces = (
                 walkers[taught]
                 .fusion.fuse({name: codes})

@@ -391,7 +391,7 @@ def _train(
         **choice.pop("training", {}),
     }
     config = TrainerConfig(**settings, steps=steps, seed=job["seed"], progress=False, device="cpu")
-    trainer = Trainer(config, used.objectives(job["pairs"], **choice))
+    trainer = Trainer(config, used.objectives(job["pairs"], steps, **choice))
     result = trainer.fit(workspace, training, validation, latents=True)
     test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
     return {
