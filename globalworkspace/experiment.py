@@ -43,6 +43,7 @@ from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.processes import current_processes, restarted
+from globalworkspace.recipes import usual_decay
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
 from globalworkspace.settings import check_keys, construct, section
 from globalworkspace.training.config import TrainerConfig
@@ -115,13 +116,9 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
         for name, entry in domain_sections.items()
     }
     chosen = build_recipe(config)
-    training_config = construct(
-        TrainerConfig,
-        {"progress": progress, **chosen.training, **section(config, "training")},
-        "[training]",
-    )
+    own_settings = {"progress": progress, **section(config, "training")}
+    pick_device(construct(TrainerConfig, own_settings, "[training]").device)
     encoding = construct(EncodingConfig, section(config, "encoding"), "[encoding]")
-    pick_device(training_config.device)
     augmentations = build_augmentations(section(config, "augmentations"))
     callbacks = build_callbacks(config.get("callbacks"))
     evaluations = build_evaluations(config.get("evaluations"))
@@ -143,7 +140,13 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
             "validation, and at least 2 are needed to judge by. Give more matched rows, or raise "
             "share in [validation]."
         )
-    objectives = chosen.objectives(len(raw.matched_rows()), training_config.steps)
+    pairs = len(raw.matched_rows())
+    chosen = chosen.for_pairs(pairs)
+    of_recipe = (
+        {"weight_decay": usual_decay(pairs), **chosen.training} if "recipe" in config else {}
+    )
+    training_config = construct(TrainerConfig, {**of_recipe, **own_settings}, "[training]")
+    objectives = chosen.objectives(pairs, training_config.steps)
     domains = build_domains(domain_sections, raw)
     workspace = construct(
         GlobalWorkspace,

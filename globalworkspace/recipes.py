@@ -8,6 +8,7 @@ with the one or change over the other.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
 
 Setting = Mapping[str, Any]
+
+# Of a step with 128 matched rows and 256 of each domain, in that of `default` (CPU, compiled).
+COST_MATCHED, COST_PAPER = 0.3, 1.2
 
 
 @attrs.frozen(kw_only=True)
@@ -41,12 +45,14 @@ class Recipe:
     """Settings of `TrainerConfig` that belong to it; the user's own come before them."""
     workspace: Setting = attrs.field(factory=dict)
     """Settings of `GlobalWorkspace`, likewise."""
+    choices: tuple[Setting, ...] = ({},)
+    """What `label_efficiency` tunes: strengths of `build`, and under `decay` a factor of
+    `usual_decay`; every recipe has equally many."""
     cost: float = 1.0
     """Of one of its steps, in those of `default`: where compute shall match, it takes as many more
     steps."""
-    choices: tuple[Setting, ...] = ({},)
-    """What `label_efficiency` tunes: strengths of `build`, and `TrainerConfig` settings under
-    `training`; every recipe has equally many."""
+    fades: bool = False
+    """Whether it becomes `supervised` where there are many pairs."""
 
     def objectives(self, pairs: int, steps: int, **strengths: float) -> list[Objective]:
         """The objectives for a training.
@@ -57,6 +63,28 @@ class Recipe:
             strengths: Settings of the recipe; see its `choices`.
         """
         return self.build(pairs, steps, **strengths)
+
+    def for_pairs(self, pairs: int) -> Recipe:
+        """The recipe for that many matched rows: itself, or `supervised` where it has faded."""
+        return RECIPES["supervised"] if self.fades and synthetic_share(pairs) == 0 else self
+
+
+FULL, FADED = 5_000, 20_000
+"""Matched rows up to which synthetic pairs have their full weight, and from which on none."""
+
+
+def synthetic_share(pairs: int) -> float:
+    """How much synthetic pairs count: 1 where real ones are few, falling to 0 in their logarithm.
+
+    Many real pairs teach more by themselves than the same compute spent on synthetic ones.
+    """
+    fallen = math.log(max(pairs, FULL) / FULL) / math.log(FADED / FULL)
+    return max(1.0 - fallen, 0.0)
+
+
+def usual_decay(pairs: int) -> float:
+    """The weight decay to begin with: the fewer pairs, the more of it, within 0.03 and 1."""
+    return min(max(0.3 * math.pow(1000 / pairs, 0.7), 0.03), 1.0)
 
 
 def _supervised(pairs: int, steps: int) -> list[Objective]:
@@ -88,57 +116,68 @@ def _no_workspace(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective
 
 
 def _default(pairs: int, steps: int, synthetic: float = 2.0) -> list[Objective]:
-    return [
-        Translation(1.0),
-        Contrastive(0.1),
-        Cycle(Schedule(0.0, synthetic, steps // 10), detach=True, teacher="there"),
-    ]
+    matched: list[Objective] = [Translation(1.0), Contrastive(0.1)]
+    weight = synthetic * synthetic_share(pairs)
+    if not weight:
+        return matched
+    rises = Schedule(0.0, weight, steps=max(steps // 10, 1), begin=steps // 10)
+    return [*matched, Cycle(rises, detach=True, teacher="there")]
 
 
-def _decays(*values: float) -> tuple[Setting, ...]:
-    return tuple({"training": {"weight_decay": value}} for value in values)
-
-
-_CYCLES: tuple[Setting, ...] = tuple(
-    {"cycles": cycles, "training": {"weight_decay": decay}}
-    for cycles in (0.1, 0.5)
-    for decay in (0.1, 0.5)
+_DECAYS: tuple[Setting, ...] = tuple({"decay": factor} for factor in (1.0, 0.3, 3.0, 10.0))
+_CYCLES: tuple[Setting, ...] = (
+    {"cycles": 0.1, "decay": 1.0},
+    {"cycles": 0.02, "decay": 1.0},
+    {"cycles": 0.5, "decay": 1.0},
+    {"cycles": 0.1, "decay": 3.0},
 )
+_MATCHED_ALONE: Setting = {"unmatched_batch_size": 0}
 
 RECIPES: dict[str, Recipe] = {
     made.name: made
     for made in (
         Recipe(
             name="default",
-            summary="translation, contrastive, and cycles with a mean teacher",
+            summary="translation, contrastive, and synthetic pairs made by a mean teacher",
             build=_default,
+            choices=(
+                {"decay": 1.0},
+                {"decay": 0.3},
+                {"decay": 3.0},
+                {"synthetic": 0.7, "decay": 1.0},
+            ),
+            fades=True,
         ),
         Recipe(
             name="supervised",
             summary="translation and contrastive on the matched rows alone",
             build=_supervised,
-            training={"unmatched_batch_size": 0},
-            choices=_decays(0.03, 0.1, 0.3, 1.0),
+            training=_MATCHED_ALONE,
+            choices=_DECAYS,
+            cost=COST_MATCHED,
         ),
         Recipe(
             name="paper",
             summary="the paper's four families, symmetric",
             build=_paper,
             choices=_CYCLES,
+            cost=COST_PAPER,
         ),
         Recipe(
             name="contrastive-only",
             summary="contrastive on the matched rows alone",
             build=_contrastive_only,
-            training={"unmatched_batch_size": 0},
-            choices=_decays(0.03, 0.1, 0.3, 1.0),
+            training=_MATCHED_ALONE,
+            choices=_DECAYS,
+            cost=COST_MATCHED,
         ),
         Recipe(
             name="translation-only",
             summary="translation on the matched rows alone",
             build=_translation_only,
-            training={"unmatched_batch_size": 0},
-            choices=_decays(0.03, 0.1, 0.3, 1.0),
+            training=_MATCHED_ALONE,
+            choices=_DECAYS,
+            cost=COST_MATCHED,
         ),
         Recipe(
             name="no-workspace",
@@ -146,18 +185,21 @@ RECIPES: dict[str, Recipe] = {
             build=_no_workspace,
             workspace={"topology": "direct"},
             choices=_CYCLES,
+            cost=COST_PAPER,
         ),
         Recipe(
             name="no-cycles",
             summary="the paper without its cycles",
             build=_no_cycles,
             choices=_CYCLES,
+            cost=COST_PAPER,
         ),
         Recipe(
             name="no-demi-cycles",
             summary="the paper without its demi-cycles",
             build=_no_demi_cycles,
             choices=_CYCLES,
+            cost=COST_PAPER,
         ),
     )
 }

@@ -34,7 +34,7 @@ from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL, baseline
 from globalworkspace.latents import LatentSpec
-from globalworkspace.recipes import recipe
+from globalworkspace.recipes import recipe, usual_decay
 from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.config import TrainerConfig
 from globalworkspace.training.trainer import Trainer
@@ -69,6 +69,10 @@ class Grid:
     tuned: bool = True
     """Whether each recipe's choices are tried for each N first, on a seed of their own, and judged
     by held-out matched rows; else each recipe's first choice is taken."""
+    tune_at: tuple[int, ...] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_numbers)
+    )
+    """The N at which that is done; any other takes the choice of the nearest. None: at each."""
     steps: int = attrs.field(default=10_000, validator=v.ge(1))
     """Of each training; a recipe whose steps are cheaper takes more, so that all cost the same."""
     held_out: float = attrs.field(default=0.2, validator=[v.gt(0), v.lt(1)])
@@ -114,7 +118,7 @@ class Grid:
             return []
         return [
             {"recipe": name, "pairs": pairs, "seed": TUNING_SEED, "choice": choice}
-            for pairs in self.pairs
+            for pairs in self.tune_at or self.pairs
             for name in self.recipes
             for choice in range(len(recipe(name).choices))
         ]
@@ -170,7 +174,9 @@ def label_efficiency(
 
 
 def _best_choice(tuned: Sequence[Mapping[str, Any]], cell: Mapping[str, Any]) -> int:
-    tried = [t for t in tuned if t["recipe"] == cell["recipe"] and t["pairs"] == cell["pairs"]]
+    of_recipe = [t for t in tuned if t["recipe"] == cell["recipe"]]
+    nearest = min(of_recipe, key=lambda t: abs(math.log(t["pairs"] / cell["pairs"])))["pairs"]
+    tried = [t for t in of_recipe if t["pairs"] == nearest]
     return int(min(tried, key=lambda t: t["validation"])["choice"])
 
 
@@ -308,7 +314,7 @@ def _key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
     """Of a job: equal if it would give the same line."""
     known = dict(shared)
     if "recipe" in job:
-        used = recipe(job["recipe"])
+        used = recipe(job["recipe"]).for_pairs(job["pairs"])
         known["recipe"] = [used.training, used.workspace, used.choices[job["choice"]], used.cost]
     text = json.dumps([known, dict(job)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -375,7 +381,7 @@ def shown_table(latents: Mapping[str, Tensor], pairs: int, reserved: int, seed: 
 def _train(
     job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
 ) -> dict[str, Any]:
-    used = recipe(job["recipe"])
+    used = recipe(job["recipe"]).for_pairs(job["pairs"])
     choice = dict(used.choices[job["choice"]])
     table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
     share = min(shared["held_out"], shared["most_held_out"] / job["pairs"])
@@ -386,9 +392,9 @@ def _train(
     steps = math.ceil(shared["steps"] / used.cost)
     settings = {
         "validate_every": max(steps // 40, 1),
+        "weight_decay": usual_decay(job["pairs"]) * choice.pop("decay", 1.0),
         **shared["training"],
         **used.training,
-        **choice.pop("training", {}),
     }
     config = TrainerConfig(**settings, steps=steps, seed=job["seed"], progress=False, device="cpu")
     trainer = Trainer(config, used.objectives(job["pairs"], steps, **choice))

@@ -1,0 +1,175 @@
+"""How many pairs each recipe needs: pictures and attributes of Simple Shapes, the fair protocol.
+
+Every recipe and every closed form sees the same rows: N matched ones of 500,000 (held-out ones
+counted), the others in one domain only, half of them each. Every recipe has the same networks, the
+same number of settings tried for each N on a seed of its own and chosen on held-out matched rows,
+and as much compute. Errors are normalised squared errors of latents on 10,000 test rows.
+
+    python tests/benchmarks/label_efficiency.py             # hours; goes on where it was stopped
+    python tests/benchmarks/label_efficiency.py --page      # the page from what is there
+
+Writes docs/results/label-efficiency/fair.jsonl as results arrive, then
+docs/results/label-efficiency.md, its figure, and the pairs_factor_ figures of claims.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from claims import record
+from globalworkspace_shapes.dataset import attribute_columns, load
+from results_page import RESULTS, head, paragraph
+from safetensors.torch import load_file, save_file
+
+from globalworkspace import DomainModule, Table
+from globalworkspace.label_efficiency import (
+    Grid,
+    error_ratio,
+    label_efficiency,
+    pairs_factor,
+)
+from globalworkspace.label_efficiency.figure import curves, draw
+from globalworkspace.label_efficiency.grid import RESULTS as LINES
+from globalworkspace.label_efficiency.text import factor_lines, table_lines
+from globalworkspace.pretrained import build_domain, load_domain
+
+ROOT = Path(__file__).parents[2]
+HOME = RESULTS / "label-efficiency"
+ROWS, CHUNK, TEST_ROWS = 500_000, 50_000, 10_000
+PAIRS = (50, 100, 200, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000)
+JUDGED_AT = (500, 1000, 2500)
+TO_ATTRIBUTES, TO_PICTURE = "picture -> attributes", "attributes -> picture"
+COMMAND = "python tests/benchmarks/label_efficiency.py"
+GRID = Grid(
+    pairs=PAIRS,
+    recipes=("default", "supervised", "paper"),
+    seeds=5,
+    steps=12_000,
+    tune_at=(100, 500, 2500, 25_000),
+    training={
+        "batch_size": 128,
+        "unmatched_batch_size": 256,
+        "learning_rate": 1e-2,
+        "compile": True,
+    },
+    workspace={"dim": 32, "hidden_dim": 128},
+)
+
+
+def specialists() -> dict[str, DomainModule]:
+    """The frozen domain modules."""
+    return {
+        "picture": load_domain("package:globalworkspace_shapes/weights/picture"),
+        "attributes": build_domain("attributes", {"columns": attribute_columns()}),
+    }
+
+
+def latents(split: str, rows: int, cache: Path) -> Table:
+    """Latents of shapes, made and encoded in chunks of a seed each; kept in the cache."""
+    modules = specialists()
+    prints = "".join(module.fingerprint() for module in modules.values())
+    pieces: list[dict[str, torch.Tensor]] = []
+    for seed in range(math.ceil(rows / CHUNK)):
+        number = min(CHUNK, rows - seed * CHUNK)
+        name = hashlib.sha256(f"{split} {number} {seed} {prints}".encode()).hexdigest()[:16]
+        file = cache / f"{name}.safetensors"
+        if not file.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            save_file(encoded(modules, load(split, number, seed, domains=list(modules))), file)
+        pieces.append(load_file(file))
+    return Table.from_columns({n: torch.cat([piece[n] for piece in pieces]) for n in modules})
+
+
+@torch.no_grad()
+def encoded(modules: dict[str, DomainModule], table: Table) -> dict[str, torch.Tensor]:
+    """Latents of a raw table."""
+    pictures = table["picture"].cells
+    found = torch.cat([modules["picture"].encode(some) for some in pictures.split(500)])
+    attributes = modules["attributes"].encode(table["attributes"].cells)
+    return {"picture": found.float().contiguous(), "attributes": attributes.float().contiguous()}
+
+
+def claims(lines: list[dict[str, Any]]) -> list[str]:
+    """Record the headline figures; each as a line of text."""
+    text = []
+    names = {
+        "pairs_factor_default_vs_supervised_to_attributes": ("supervised", TO_ATTRIBUTES),
+        "pairs_factor_default_vs_supervised_to_picture": ("supervised", TO_PICTURE),
+        "pairs_factor_default_vs_paper": ("paper", None),
+    }
+    for claim, (reference, direction) in names.items():
+        found = curves(lines, direction)
+        if any(n not in found["default"] for n in JUDGED_AT):
+            continue
+        factors = [pairs_factor(found["default"], found[reference], n) for n in JUDGED_AT]
+        values = [min(f.value, f.at_least) for f in factors]
+        middle = factors[values.index(statistics.median(values))]
+        value, low, high = (
+            min(v, middle.at_least) for v in (middle.value, middle.low, middle.high)
+        )
+        record(claim, value, low, high, "times fewer pairs", len(found["default"][500]), COMMAND)
+        text.append(f"- {claim}: " + "; ".join(f"N = {f.pairs:,}: {f}" for f in factors))
+    found = curves(lines)
+    worst = []
+    for pairs, errors in found["default"].items():
+        reference = found["supervised"].get(pairs, [])
+        number = min(len(errors), len(reference))
+        if number > 1:
+            worst.append((error_ratio(errors[:number], reference[:number]), pairs, number))
+    if worst:
+        (ratio, low, high), pairs, number = max(worst, key=lambda w: w[0][1])
+        record("default_worst_ratio_to_supervised", low, low, high, "of the error", number, COMMAND)
+        text.append(
+            f"- default_worst_ratio_to_supervised: {low:.3f}, the lower end of the 95 % interval "
+            f"of the error ratio at N = {pairs:,} ({ratio:.3f}, to {high:.3f}), the largest"
+        )
+    return text
+
+
+def page(lines: list[dict[str, Any]]) -> None:
+    """Write the page, its figure and the claims."""
+    draw(lines, HOME / "fair.png", title="Simple Shapes: pictures and attributes")
+    text = head("Label efficiency", COMMAND, paragraph(__doc__, 1))
+    text += ["![error against pairs](label-efficiency/fair.png)", "", *claims(lines), "", "```"]
+    text += [*table_lines(lines), "", *factor_lines(lines), "```", ""]
+    notes = HOME / "notes.md"
+    if notes.exists():
+        text += [notes.read_text()]
+    (RESULTS / "label-efficiency.md").write_text("\n".join(text))
+
+
+def done(grid: Grid) -> list[dict[str, Any]]:
+    """The reported lines that are there, of a grid that need not be whole."""
+    file = HOME / "fair.jsonl"
+    read = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [line for line in read if line["seed"] < grid.seeds]
+
+
+def main() -> None:
+    """Train what is missing, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "label-efficiency")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--page", action="store_true", help="train nothing")
+    args = parser.parse_args()
+    HOME.mkdir(parents=True, exist_ok=True)
+    if not args.page:
+        link = args.cache / LINES
+        args.cache.mkdir(parents=True, exist_ok=True)
+        if not link.exists():  # the results themselves are kept where they are committed
+            link.symlink_to(HOME / "fair.jsonl")
+        training = latents("train", ROWS, args.cache)
+        test = latents("test", TEST_ROWS, args.cache)
+        label_efficiency(specialists(), training, test, GRID, args.cache, workers=args.workers)
+    page(done(GRID))
+
+
+if __name__ == "__main__":
+    main()
