@@ -73,6 +73,11 @@ class Grid:
         default=None, converter=attrs.converters.optional(_numbers)
     )
     """The N at which that is done; any other takes the choice of the nearest. None: at each."""
+    tuning_steps: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
+    """Of a training that tries a choice; None: `steps`."""
+    reserved: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
+    """Rows that matched ones are taken from, never shown unmatched; None: the largest N. Grids that
+    share it, and a folder, share what is done."""
     steps: int = attrs.field(default=10_000, validator=v.ge(1))
     """Of each training; a recipe whose steps are cheaper takes more, so that all cost the same."""
     held_out: float = attrs.field(default=0.2, validator=[v.gt(0), v.lt(1)])
@@ -89,6 +94,10 @@ class Grid:
             raise ConfigError(
                 f"pairs={list(self.pairs)} must hold at least one number, none below 10."
             )
+        if self.reserved is not None and self.reserved < self.pairs[-1]:
+            raise ConfigError(
+                f"reserved={self.reserved} rows are too few for {self.pairs[-1]} matched ones."
+            )
         for name in self.recipes:
             recipe(name)
         for name in self.baselines:
@@ -98,7 +107,7 @@ class Grid:
     def cells(self) -> list[dict[str, Any]]:
         """The jobs that are reported, without what tuning chooses."""
         trained = [
-            {"recipe": name, "pairs": pairs, "seed": seed}
+            {"recipe": name, "pairs": pairs, "seed": seed, "steps": self.steps}
             for seed in range(self.seeds)
             for pairs in self.pairs
             for name in self.recipes
@@ -117,7 +126,13 @@ class Grid:
         if not self.tuned:
             return []
         return [
-            {"recipe": name, "pairs": pairs, "seed": TUNING_SEED, "choice": choice}
+            {
+                "recipe": name,
+                "pairs": pairs,
+                "seed": TUNING_SEED,
+                "steps": self.tuning_steps or self.steps,
+                "choice": choice,
+            }
             for pairs in self.tune_at or self.pairs
             for name in self.recipes
             for choice in range(len(recipe(name).choices))
@@ -219,7 +234,7 @@ class _Runner:
                 for future in as_completed(waiting):
                     key = waiting[future]
                     try:
-                        line = {"key": key, **left[key], **future.result()}
+                        line = {"key": key, **left[key], **future.result()}  # steps: as taken
                     except Exception as error:  # the other jobs are worth keeping
                         failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
                         continue
@@ -275,10 +290,10 @@ def _check_rows(training: Table, test: Table, grid: Grid) -> None:
         raise DataError(
             f"The training rows have {', '.join(training)}, the test rows {', '.join(test)}."
         )
-    unmatched = len(training) - grid.pairs[-1]
-    if unmatched < len(training.domains):
+    reserved = grid.reserved or grid.pairs[-1]
+    if len(training) - reserved < len(training.domains):
         raise DataError(
-            f"There are {len(training)} training rows, and {grid.pairs[-1]} of them shall be "
+            f"There are {len(training)} training rows, and {reserved} of them are kept for being "
             "matched: too few are left for one unmatched row of each domain. Give more rows, or "
             "fewer pairs."
         )
@@ -301,8 +316,7 @@ def _shared(
     return {
         "data": digest.hexdigest()[:16],
         "latents": {name: domains[name].latent.to_json() for name in tables["training"]},
-        "reserved": grid.pairs[-1],
-        "steps": grid.steps,
+        "reserved": grid.reserved or grid.pairs[-1],
         "held_out": grid.held_out,
         "most_held_out": grid.most_held_out,
         "training": dict(grid.training),
@@ -389,7 +403,7 @@ def _train(
     workspace = GlobalWorkspace(
         domains, **{**shared["workspace"], **used.workspace}, seed=job["seed"]
     )
-    steps = math.ceil(shared["steps"] / used.cost)
+    steps = math.ceil(job["steps"] / used.cost)
     settings = {
         "validate_every": max(steps // 40, 1),
         "weight_decay": usual_decay(job["pairs"]) * choice.pop("decay", 1.0),

@@ -9,11 +9,16 @@ globalworkspace_api = 1
 
 @hookimpl
 def register_datasets(register) -> None:  # type: ignore[no-untyped-def]
-    """Announce the data set kind `shapes`."""
+    """Announce the data set kinds `shapes` and `rooms`."""
     register(
         "shapes",
         "globalworkspace_shapes.dataset:load",
         summary="Simple Shapes, made on the spot: pictures, captions, attributes, sounds",
+    )
+    register(
+        "rooms",
+        "globalworkspace_shapes.rooms:load",
+        summary="objects in lit rooms, made on the spot: pictures, captions, attributes",
     )
 
 
