@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
-import multiprocessing
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ import torch
 from attrs import validators as v
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
@@ -33,14 +29,13 @@ from globalworkspace.evaluation.retrieval import retrieval
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL, baseline
+from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.latents import LatentSpec
 from globalworkspace.recipes import recipe, usual_decay
 from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.config import TrainerConfig
 from globalworkspace.training.trainer import Trainer
 from globalworkspace.workspace import GlobalWorkspace
-
-log = logging.getLogger(__name__)
 
 RESULTS = "results.jsonl"
 """One finished training or closed form a line."""
@@ -179,13 +174,26 @@ def label_efficiency(
         flat = {f"{part}.{n}": x for part, held in tables.items() for n, x in held.items()}
         save_file(flat, scratch := file.with_suffix(".writing"))
         os.replace(scratch, file)
-    runner = _Runner(shared, file, home / RESULTS, workers or os.cpu_count() or 1, progress)
-    tuned = runner.run(grid.tuning(), "tuning")
+
+    def run(jobs: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
+        return run_jobs(
+            {_key(shared, job): job for job in jobs},
+            _work,
+            home / RESULTS,
+            start=_start,
+            start_args=(shared, str(file)),
+            workers=workers,
+            what=what,
+            describe=_short,
+            progress=progress,
+        )
+
+    tuned = run(grid.tuning(), "tuning")
     cells = grid.cells()
     for cell in cells:
         if "recipe" in cell:
             cell["choice"] = _best_choice(tuned, cell) if grid.tuned else 0
-    return runner.run(cells, "training")
+    return run(cells, "training")
 
 
 def _best_choice(tuned: Sequence[Mapping[str, Any]], cell: Mapping[str, Any]) -> int:
@@ -193,82 +201,6 @@ def _best_choice(tuned: Sequence[Mapping[str, Any]], cell: Mapping[str, Any]) ->
     nearest = min(of_recipe, key=lambda t: abs(math.log(t["pairs"] / cell["pairs"])))["pairs"]
     tried = [t for t in of_recipe if t["pairs"] == nearest]
     return int(min(tried, key=lambda t: t["validation"])["choice"])
-
-
-class _Runner:
-    """Runs jobs that are not done, and writes a line for each."""
-
-    def __init__(
-        self, shared: dict[str, Any], latents: Path, results: Path, workers: int, progress: bool
-    ) -> None:
-        self.shared, self.latents, self.results = shared, latents, results
-        self.workers, self.progress = workers, progress
-        self.done = read_lines(results)
-
-    def run(self, jobs: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
-        """The lines of all jobs, in their order."""
-        keys = [_key(self.shared, job) for job in jobs]
-        left = {key: job for key, job in zip(keys, jobs, strict=True) if key not in self.done}
-        failed: list[str] = []
-        if left:
-            context = multiprocessing.get_context("spawn")
-            with (
-                ProcessPoolExecutor(
-                    min(self.workers, len(left)),
-                    mp_context=context,
-                    initializer=_start,
-                    initargs=(self.shared, str(self.latents)),
-                ) as pool,
-                tqdm(
-                    total=len(jobs),
-                    initial=len(jobs) - len(left),
-                    desc=what,
-                    unit="job",
-                    disable=not self.progress,
-                ) as bar,
-                self.results.open("a", encoding="utf-8") as log_file,
-            ):
-                waiting: dict[Future[dict[str, Any]], str] = {
-                    pool.submit(_work, dict(job)): key for key, job in left.items()
-                }
-                for future in as_completed(waiting):
-                    key = waiting[future]
-                    try:
-                        line = {"key": key, **left[key], **future.result()}  # steps: as taken
-                    except Exception as error:  # the other jobs are worth keeping
-                        failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
-                        continue
-                    self.done[key] = line
-                    log_file.write(json.dumps(line) + "\n")
-                    log_file.flush()
-                    os.fsync(log_file.fileno())
-                    bar.set_postfix_str(_short(line), refresh=False)
-                    bar.update()
-        if failed:
-            raise DataError(
-                f"{len(failed)} of {len(jobs)} jobs failed, the first: {failed[0]}. The others are "
-                f'kept in "{self.results}"; run the same command again to go on.'
-            )
-        return [self.done[key] for key in keys]
-
-
-def read_lines(file: Path) -> dict[str, dict[str, Any]]:
-    """Key -> line of a results file; a last line that was cut off is left out."""
-    found: dict[str, dict[str, Any]] = {}
-    if not file.exists():
-        return found
-    text = file.read_text(encoding="utf-8")
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            log.warning('A line of "%s" is cut off; its job is done again.', file)
-            continue
-        found[entry["key"]] = entry
-    if text and not text.endswith("\n"):
-        with file.open("a", encoding="utf-8") as stream:
-            stream.write("\n")
-    return found
 
 
 def _short(line: Mapping[str, Any]) -> str:
@@ -338,7 +270,6 @@ _HELD: dict[str, Any] = {}
 
 
 def _start(shared: dict[str, Any], latents: str) -> None:
-    torch.set_num_threads(1)
     found = load_file(latents)
     _HELD.update(shared=shared)
     for part in ("training", "test"):
