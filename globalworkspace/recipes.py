@@ -24,7 +24,8 @@ from globalworkspace.objectives.translation import Translation
 
 Setting = Mapping[str, Any]
 
-# Of a step with 128 matched rows and 256 of each domain, in that of `default` (CPU, compiled).
+# Of a step with 128 matched rows and 256 of each of two domains, in that of `default` (measured
+# compiled, one thread).
 COST_MATCHED, COST_PAPER = 0.3, 1.2
 
 
@@ -121,7 +122,12 @@ def _default(pairs: int, steps: int, synthetic: float = 2.0) -> list[Objective]:
     if not weight:
         return matched
     rises = Schedule(0.0, weight, steps=max(steps // 10, 1), begin=steps // 10)
-    return [*matched, Cycle(rises, detach=True, teacher="there")]
+    late = Schedule(0.0, 0.15 * weight, steps=3 * steps // 10, begin=steps // 2)
+    return [
+        *matched,
+        Cycle(rises, detach=True, teacher="there"),
+        Cycle(late, teacher="back"),
+    ]
 
 
 _DECAYS: tuple[Setting, ...] = tuple({"decay": factor} for factor in (1.0, 0.3, 3.0, 10.0))
@@ -138,7 +144,7 @@ RECIPES: dict[str, Recipe] = {
     for made in (
         Recipe(
             name="default",
-            summary="translation, contrastive, and synthetic pairs made by a mean teacher",
+            summary="translation, contrastive, synthetic pairs and late cycles with a mean teacher",
             build=_default,
             choices=(
                 {"decay": 1.0},

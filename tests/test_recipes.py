@@ -16,7 +16,7 @@ FAMILIES = {
     "no-cycles": {"translation", "contrastive", "demi_cycle"},
     "no-demi-cycles": {"translation", "contrastive", "cycle"},
     "no-workspace": {"translation", "cycle"},
-    "default": {"translation", "contrastive", "back_translation"},
+    "default": {"translation", "contrastive", "back_translation", "cycle"},
 }
 
 
@@ -48,7 +48,7 @@ def test_every_recipe_trains(name):
 
 def test_the_default_fades_into_supervised_as_pairs_grow():
     chosen = recipe("default")
-    weights = [chosen.objectives(n, 100)[-1].weight.at(99) for n in (50, 5_000, 10_000, 19_999)]
+    weights = [chosen.objectives(n, 100)[2].weight.at(99) for n in (50, 5_000, 10_000, 19_999)]
     assert weights[0] == weights[1] == 2.0
     assert weights[2] == pytest.approx(1.0) and 0 < weights[3] < 0.01
     assert chosen.for_pairs(20_000) is recipe("supervised") and chosen.for_pairs(500) is chosen
@@ -56,9 +56,18 @@ def test_the_default_fades_into_supervised_as_pairs_grow():
     assert recipe("paper").for_pairs(20_000) is recipe("paper")
 
 
-def test_the_synthetic_pairs_come_after_a_supervised_beginning():
-    (*_, back) = recipe("default").objectives(500, 1000)
+def test_the_synthetic_pairs_come_after_a_supervised_beginning_and_the_cycles_last():
+    (*_, back, cycle) = recipe("default").objectives(500, 1000)
     assert [back.weight.at(step) for step in (0, 99, 150, 200, 999)] == [0, 0, 1, 2, 2]
+    assert [cycle.weight.at(step) for step in (0, 500, 650, 800)] == pytest.approx(
+        [0, 0, 0.15, 0.3]
+    )
+    assert (back.detach, back.teacher, cycle.detach, cycle.teacher) == (
+        True,
+        "there",
+        False,
+        "back",
+    )
 
 
 def test_fewer_pairs_are_decayed_more():

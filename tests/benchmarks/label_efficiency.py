@@ -51,8 +51,8 @@ COMMAND = "python tests/benchmarks/label_efficiency.py"
 SHARED = Grid(
     pairs=PAIRS,
     seeds=5,
-    steps=24_000,
-    tuning_steps=8_000,
+    steps=16_000,
+    tuning_steps=6_000,
     reserved=PAIRS[-1],
     training={
         "batch_size": 128,
@@ -63,13 +63,13 @@ SHARED = Grid(
     workspace={"dim": 32, "hidden_dim": 128},
 )
 GRIDS = (
-    attrs.evolve(SHARED, recipes=("supervised",), tune_at=(100, 500, 2500, 25_000)),
-    attrs.evolve(SHARED, recipes=("default",), pairs=PAIRS[:-2], tune_at=(100, 500, 2500)),
+    attrs.evolve(SHARED, recipes=("supervised",), tune_at=(100, 1000, 10_000)),
+    attrs.evolve(SHARED, recipes=("default",), pairs=PAIRS[:-2], tune_at=(100, 1000)),
     attrs.evolve(
         SHARED,
         recipes=("paper",),
-        pairs=(50, 200, 500, 1000, 2500, 5000, 10_000),
-        tune_at=(100, 500, 2500),
+        pairs=(200, 500, 1000, 2500, 5000, 10_000),
+        tune_at=(100, 1000),
     ),
 )
 """`default` is `supervised` from 20,000 matched rows on, and is not trained a second time."""
