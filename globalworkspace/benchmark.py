@@ -6,14 +6,13 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from globalworkspace.data.table import Table
-from globalworkspace.domain import DomainModule
+from globalworkspace.given_latents import GivenLatents
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Objective
 from globalworkspace.training.callbacks import Callback, Training
@@ -47,20 +46,6 @@ class StepCost:
     """Of what the machine reaches on one large matrix product in the same precision."""
     memory_mib: float
     """Largest memory of the process (on a GPU: of its tensors) so far."""
-
-
-class _Latents(DomainModule):
-    """Latents as they come."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.latent = LatentSpec.continuous(dim)
-
-    def encode(self, raw: Any) -> Any:
-        return raw
-
-    def config(self) -> dict[str, Any]:
-        return {"dim": self.latent.dim}
 
 
 class _Clock(Callback):
@@ -132,7 +117,7 @@ def grid_workspace(domains: int, width: int, seed: int = 0) -> tuple[GlobalWorks
     table = Table.from_columns(
         {name: torch.randn(ROWS, dim, generator=generator) for name, dim in dims.items()}
     )
-    modules = {name: _Latents(dim) for name, dim in dims.items()}
+    modules = {name: GivenLatents(LatentSpec.continuous(dim)) for name, dim in dims.items()}
     return GlobalWorkspace(modules, dim=12, hidden_dim=width, num_layers=4), table
 
 

@@ -30,8 +30,9 @@ from typing import Any
 import torch
 from results_page import claim_median, head, keep, paragraph
 
-from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
+from globalworkspace import GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
 from globalworkspace.data.sampler import Segment
+from globalworkspace.given_latents import GivenLatents
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
@@ -49,20 +50,6 @@ MODES: dict[str, dict[str, Any]] = {
     "compiled": {"precision": "fp32", "compile": True},
 }
 COMMAND = "python tests/benchmarks/step_speed.py --shimmer-python PATH"
-
-
-class Latent(DomainModule):
-    """Latents as they come."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.latent = LatentSpec.continuous(dim)
-
-    def encode(self, raw: Any) -> Any:
-        return raw
-
-    def config(self) -> dict[str, Any]:
-        return {"dim": self.latent.dim}
 
 
 class AllToOne(Translation):
@@ -109,7 +96,7 @@ def timed(job: dict[str, Any], families: list[Objective], fusion: str, **setting
         {name: torch.randn(ROWS, dim, generator=generator) for name, dim in dims.items()}
     )
     workspace = GlobalWorkspace(
-        {name: Latent(dim) for name, dim in dims.items()},
+        {name: GivenLatents(LatentSpec.continuous(dim)) for name, dim in dims.items()},
         dim=12,
         hidden_dim=job["width"],
         num_layers=4,

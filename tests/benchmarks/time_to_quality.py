@@ -30,10 +30,10 @@ import torch
 from globalworkspace_shapes.dataset import attribute_columns, load
 from results_page import claim_median, head, keep, measured, paragraph
 from safetensors.torch import load_file, save_file
-from step_speed import Latent
 
-from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
+from globalworkspace import GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
 from globalworkspace.data.table import Column
+from globalworkspace.given_latents import GivenLatents
 from globalworkspace.pretrained import build_domain, load_domain
 
 PEER = Path(__file__).parent / "peers" / "shimmer_quality.py"
@@ -81,8 +81,8 @@ def train_ours(file: Path, seed: int) -> dict[str, Any]:
         {name: Column(latents[f"train.{name}"], rows, counts[name].long()) for name in NAMES}, rows
     )
     held_out = Table.from_columns({name: latents[f"validation.{name}"] for name in NAMES})
-    dims = {name: latents[f"train.{name}"].shape[1] for name in NAMES}
-    workspace = GlobalWorkspace({n: Latent(dim) for n, dim in dims.items()}, seed=seed, **SIZES)
+    specs = {name: LatentSpec.continuous(latents[f"train.{name}"].shape[1]) for name in NAMES}
+    workspace = GlobalWorkspace({n: GivenLatents(s) for n, s in specs.items()}, seed=seed, **SIZES)
     config = TrainerConfig(
         device="cpu", progress=False, seed=seed, validate_every=10**6, keep="last", **OURS
     )

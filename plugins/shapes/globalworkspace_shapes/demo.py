@@ -32,6 +32,7 @@ from globalworkspace import (
 from globalworkspace.data.table import Column
 from globalworkspace.evaluation.retrieval import retrieval
 from globalworkspace.evaluation.translation import direction, translation_error
+from globalworkspace.given_latents import GivenLatents
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
@@ -180,26 +181,12 @@ def train_both(
     return full, only
 
 
-class _LatentsOnly(DomainModule):
-    """What training needs of a domain whose latents are computed."""
-
-    def __init__(self, latent: LatentSpec) -> None:
-        super().__init__()
-        self.latent = latent
-
-    def encode(self, raw: Any) -> torch.Tensor:
-        return torch.as_tensor(raw)
-
-    def config(self) -> dict[str, Any]:
-        return {"latent": self.latent.to_json()}
-
-
 def _train_matched_only(
     specs: Mapping[str, Any], parts: list[dict[str, Any]], config: DemoConfig
 ) -> dict[str, torch.Tensor]:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # the other arm reports dead dimensions
-    domains = {name: _LatentsOnly(LatentSpec.from_json(spec)) for name, spec in specs.items()}
+    domains = {name: GivenLatents(LatentSpec.from_json(spec)) for name, spec in specs.items()}
     tables = []
     for part in parts:
         columns = {name: Column(*values) for name, values in part.items()}
