@@ -5,12 +5,9 @@ Every error names the section, the setting, what was given and what is known.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import attrs
 
 from globalworkspace.augmentation import Augmentation
 from globalworkspace.data.cells import take_cells
@@ -162,9 +159,7 @@ def build_recipe(config: Mapping[str, Any]) -> Recipe:
     if "name" not in options:
         raise ConfigError('[recipe] needs the setting name, as name = "paper".')
     chosen = recipe(options.pop("name"))
-    known = list(inspect.signature(chosen.build).parameters)[2:]
-    check_keys(options, known, f'[recipe] "{chosen.name}"')
-    return attrs.evolve(chosen, build=functools.partial(chosen.build, **options))
+    return chosen.with_strengths(chosen.name, options) if options else chosen
 
 
 def build_augmentations(sections: Mapping[str, Any]) -> dict[str, Augmentation]:

@@ -8,7 +8,10 @@ with the one or change over the other.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +24,7 @@ from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
+from globalworkspace.settings import check_keys
 
 Setting = Mapping[str, Any]
 
@@ -64,6 +68,21 @@ class Recipe:
             strengths: Settings of the recipe; see its `choices`.
         """
         return self.build(pairs, steps, **strengths)
+
+    def with_strengths(self, name: str, strengths: Mapping[str, float]) -> Recipe:
+        """The same recipe under another name, with strengths that its choices do not change.
+
+        Raises:
+            ConfigError: If it has no such strength.
+        """
+        known = list(inspect.signature(self.build).parameters)[2:]
+        check_keys(strengths, known, f'The recipe "{self.name}"')
+        choices = tuple(
+            {key: value for key, value in choice.items() if key not in strengths}
+            for choice in self.choices
+        )
+        build = functools.partial(self.build, **strengths)
+        return attrs.evolve(self, name=name, build=build, choices=choices)
 
     def for_pairs(self, pairs: int) -> Recipe:
         """The recipe for that many matched rows: itself, or `supervised` where it has faded."""
@@ -116,18 +135,24 @@ def _no_workspace(pairs: int, steps: int, cycles: float = 0.1) -> list[Objective
     return [Translation(1.0), Cycle(cycles)]
 
 
-def _default(pairs: int, steps: int, synthetic: float = 2.0) -> list[Objective]:
-    matched: list[Objective] = [Translation(1.0), Contrastive(0.1)]
-    weight = synthetic * synthetic_share(pairs)
-    if not weight:
-        return matched
-    rises = Schedule(0.0, weight, steps=max(steps // 10, 1), begin=steps // 10)
-    late = Schedule(0.0, 0.15 * weight, steps=3 * steps // 10, begin=steps // 2)
-    return [
-        *matched,
-        Cycle(rises, detach=True, teacher="there"),
-        Cycle(late, teacher="back"),
-    ]
+def _default(
+    pairs: int,
+    steps: int,
+    synthetic: float = 2.0,
+    cycles: float = 0.3,
+    contrastive: float = 0.1,
+) -> list[Objective]:
+    made: list[Objective] = [Translation(1.0)]
+    share = synthetic_share(pairs)
+    if contrastive:
+        made.append(Contrastive(contrastive))
+    if synthetic * share:
+        rises = Schedule(0.0, synthetic * share, steps=max(steps // 10, 1), begin=steps // 10)
+        made.append(Cycle(rises, detach=True, teacher="there"))
+    if cycles * share:
+        late = Schedule(0.0, cycles * share, steps=3 * steps // 10, begin=steps // 2)
+        made.append(Cycle(late, teacher="back"))
+    return made
 
 
 _DECAYS: tuple[Setting, ...] = tuple({"decay": factor} for factor in (1.0, 0.3, 3.0, 10.0))
@@ -211,14 +236,34 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+_STRENGTHS = re.compile(r"\s*([a-z-]+)\s*(?:\((.*)\))?\s*\Z", re.DOTALL)
+
+
 def recipe(name: str) -> Recipe:
-    """A recipe by its name.
+    """A recipe by its name, or with strengths of its own: `"default(synthetic=1, cycles=0)"`.
 
     Raises:
-        ConfigError: If there is none of that name.
+        ConfigError: If there is none of that name, or it has no such strength.
+
+    Example:
+        >>> [made.name for made in recipe("default(cycles=0)").objectives(pairs=500, steps=4000)]
+        ['translation', 'contrastive', 'back_translation']
     """
-    if name not in RECIPES:
-        close = difflib.get_close_matches(str(name), RECIPES, n=1)
+    found = _STRENGTHS.match(str(name))
+    plain = found[1] if found else str(name)
+    if plain not in RECIPES:
+        close = difflib.get_close_matches(plain, RECIPES, n=1)
         hint = f' Did you mean "{close[0]}"?' if close else ""
         raise ConfigError(f'There is no recipe "{name}"; known: {", ".join(RECIPES)}.{hint}')
-    return RECIPES[name]
+    if not found or found[2] is None:
+        return RECIPES[plain]
+    strengths = {}
+    for text in filter(None, (piece.strip() for piece in found[2].split(","))):
+        key, _, value = text.partition("=")
+        try:
+            strengths[key.strip()] = float(value)
+        except ValueError:
+            raise ConfigError(
+                f'The recipe "{name}": "{text}" is no strength; write one as "cycles=0.5".'
+            ) from None
+    return RECIPES[plain].with_strengths(str(name), strengths)

@@ -85,6 +85,37 @@ def test_a_config_names_a_recipe_and_its_strengths():
     assert [o.name for o in own.objectives(500, 10)] == ["translation"]
 
 
+def test_strengths_stand_behind_the_name():
+    chosen = recipe("default(synthetic=1, cycles=0)")
+    assert chosen.name == "default(synthetic=1, cycles=0)"
+    (_, _, back) = chosen.objectives(500, 100)
+    assert back.weight.at(99) == 1.0
+    assert len({len(c) for c in chosen.choices}) == 1  # none tunes what is fixed
+    assert (
+        len(
+            chosen.objectives(
+                500, 100, **{k: v for k, v in chosen.choices[3].items() if k != "decay"}
+            )
+        )
+        == 3
+    )
+    assert recipe("default( )").objectives(500, 100)[2].weight.at(99) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("default(syntetic=1)", 'Did you mean "synthetic"'),
+        ("default(synthetic)", '"synthetic" is no strength'),
+        ("supervised(cycles=1)", 'has no setting "cycles"'),
+        ("defalt(cycles=1)", 'Did you mean "default"'),
+    ],
+)
+def test_strengths_that_are_none_are_refused(name, said):
+    with pytest.raises(ConfigError, match=said):
+        recipe(name)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
                 f'--pairs "{args.pairs}" must be whole numbers with commas, as 100,500,2500.'
             ) from None
     if args.recipes:
-        found["recipes"] = tuple(name.strip() for name in args.recipes.split(","))
+        outside = r",(?![^(]*\))"  # a comma between parentheses separates strengths
+        found["recipes"] = tuple(name.strip() for name in re.split(outside, args.recipes))
     for name in ("seeds", "steps"):
         if getattr(args, name) is not None:
             found[name] = getattr(args, name)
