@@ -1,10 +1,10 @@
 """What workspaces do with shapes they have never seen, with noise, and without a domain.
 
-Workspaces of pictures and attributes with 1,000 matched rows among 100,000, by three recipes. *Never
-seen*: two attribute values are held out of every training row, matched or not, and the rows that
-have one are judged apart. *Noise*: both domains are fused and decoded to the attributes while the
-picture's latent is shaken by Gaussian noise, of 0 to 2 of its standard deviations. *Missing*: what
-each set of domains tells of each.
+Workspaces of pictures and attributes with 1,000 matched rows among 100,000, by three recipes.
+*Never seen*: two attribute values are held out of every training row, matched or not, and the rows
+that have one are judged apart. *Noise*: both domains are fused and decoded to the attributes while
+the picture's latent is shaken by Gaussian noise, of 0 to 2 of its standard deviations. *Missing*:
+what each set of domains tells of each.
 
     python tests/benchmarks/robustness.py      # half an hour on two cores
 
