@@ -1,0 +1,55 @@
+"""Jobs that are each done once."""
+
+import json
+import operator
+
+import pytest
+
+from globalworkspace.errors import DataError
+from globalworkspace.label_efficiency.grid import Grid, _best_choice
+from globalworkspace.label_efficiency.jobs import read_lines, run_jobs
+
+TAKE_OUTCOME = operator.methodcaller("pop", "outcome")  # fails where there is none
+
+
+def test_a_failed_job_leaves_the_others_done(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    jobs = {"a": {"outcome": {"value": 1}}, "b": {}, "c": {"outcome": {"value": 3}}}
+    with pytest.raises(DataError, match="1 of 3 jobs failed, the first: .*KeyError"):
+        run_jobs(jobs, TAKE_OUTCOME, file, workers=2, progress=False)
+    assert {key: line["value"] for key, line in read_lines(file).items()} == {"a": 1, "c": 3}
+    jobs["b"] = {"outcome": {"value": 2}}
+    lines = run_jobs(jobs, TAKE_OUTCOME, file, workers=2, progress=False)
+    assert [line["value"] for line in lines] == [1, 2, 3]
+    assert len(file.read_text().splitlines()) == 3
+
+
+def test_nothing_starts_where_all_is_done(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    file.write_text(json.dumps({"key": "a", "value": 1}) + "\n")
+    (line,) = run_jobs({"a": {}}, TAKE_OUTCOME, file, progress=False)
+    assert line["value"] == 1
+
+
+def test_a_line_that_was_cut_off_is_left_out_and_closed(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    file.write_text('{"key": "a", "value": 1}\n{"key": "b", "va')
+    assert list(read_lines(file)) == ["a"]
+    with file.open("a") as stream:
+        stream.write('{"key": "c"}\n')
+    assert list(read_lines(file)) == ["a", "c"]
+    assert read_lines(tmp_path / "none.jsonl") == {}
+
+
+def test_where_nothing_was_tuned_the_nearest_choice_is_taken():
+    grid = Grid(pairs=(50, 300, 2000), recipes=("supervised",), tune_at=(100, 1000), steps=90)
+    jobs = Grid(
+        pairs=(50,), recipes=("supervised",), tune_at=(100, 1000), steps=90, tuning_steps=30
+    ).tuning()
+    assert {(job["pairs"], job["steps"]) for job in jobs} == {(100, 30), (1000, 30)}
+    tuned = [
+        {**job, "validation": abs(job["choice"] - (1 if job["pairs"] == 100 else 3))}
+        for job in grid.tuning()
+    ]
+    cells = [cell for cell in grid.cells() if cell.get("recipe") and cell["seed"] == 0]
+    assert [_best_choice(tuned, cell) for cell in cells] == [1, 1, 3]
