@@ -107,8 +107,8 @@ def usual_decay(pairs: int) -> float:
     return min(max(0.3 * math.pow(1000 / pairs, 0.7), 0.03), 1.0)
 
 
-def _supervised(pairs: int, steps: int) -> list[Objective]:
-    return [Translation(1.0), Contrastive(0.1)]
+def _supervised(pairs: int, steps: int, contrastive: float = 0.1) -> list[Objective]:
+    return [Translation(1.0), Contrastive(contrastive)]
 
 
 def _translation_only(pairs: int, steps: int) -> list[Objective]:
