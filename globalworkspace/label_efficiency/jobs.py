@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,7 @@ def run_jobs(
             file.open("a", encoding="utf-8") as stream,
         ):
             waiting = {pool.submit(work, dict(job)): key for key, job in left.items()}
-            for future in as_completed(waiting):
+            for future in _in_turn(waiting):
                 key = waiting[future]
                 try:
                     line = {"key": key, **left[key], **future.result()}
@@ -93,6 +95,16 @@ def run_jobs(
             f'kept in "{file}"; run the same command again to go on.'
         )
     return [done[key] for key in jobs]
+
+
+def _in_turn(waiting: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
+    """Futures as they are done; what has not begun is called off where that is interrupted."""
+    try:
+        yield from as_completed(waiting)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
 
 
 def read_lines(file: str | Path) -> dict[str, dict[str, Any]]:
@@ -116,6 +128,15 @@ def read_lines(file: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     if start is not None:
         start(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A killed parent would leave its workers to work for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

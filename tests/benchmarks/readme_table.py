@@ -22,9 +22,25 @@ LABELS = {
     "demo_minutes": "`globalworkspace demo`, whole run",
     "demo_matched_only_error": "Demo: translation error, matched rows only",
     "demo_semi_error": "Demo: translation error, unmatched rows too",
-    "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, workspace",
+    "emoji_r5_default_200": "Emoji, 200 pairs: R@5, recipe `default`",
+    "emoji_r5_workspace_200": "Emoji, 200 pairs: R@5, the example's workspace",
     "emoji_r5_ridge_200": "Emoji, 200 pairs: R@5, ridge",
     "emoji_r5_cca_200": "Emoji, 200 pairs: R@5, CCA",
+    "pairs_factor_default_vs_supervised_to_attributes": (
+        "Times fewer pairs than `supervised`, pictures to attributes"
+    ),
+    "pairs_factor_default_vs_supervised_to_picture": (
+        "Times fewer pairs than `supervised`, attributes to pictures"
+    ),
+    "pairs_factor_default_vs_paper": "Times fewer pairs than the paper's recipe",
+    "default_worst_ratio_to_supervised": "Largest lower end of `default`'s error over `supervised`'s",
+    "pairs_factor_paper_protocol": "The paper's protocol: times fewer pairs, all four families",
+    "pairs_factor_paper_protocol_default": "The paper's protocol: times fewer pairs, `default`",
+    "odd_one_out_cross_modal_accuracy": "Odd one out of two pictures and a row of attributes",
+    "odd_one_out_best_baseline": "The same, best of three baselines",
+    "caption_to_attributes_class_accuracy_without_pairs": (
+        "Caption → attributes without one such pair: class right"
+    ),
     "caption_shape_word_accuracy": (
         "Picture → best of 32 sentences, fully matched: shape word right"
     ),

@@ -2,6 +2,10 @@
 
 import json
 import operator
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +26,41 @@ def test_a_failed_job_leaves_the_others_done(tmp_path):
     lines = run_jobs(jobs, TAKE_OUTCOME, file, workers=2, progress=False)
     assert [line["value"] for line in lines] == [1, 2, 3]
     assert len(file.read_text().splitlines()) == 3
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")
+def test_a_killed_parent_leaves_no_worker_behind(tmp_path):
+    script = """
+import time
+from globalworkspace.label_efficiency.jobs import run_jobs
+
+def work(job):
+    time.sleep(60)
+
+if __name__ == "__main__":
+    jobs = {"a": {}, "b": {}}
+    run_jobs(jobs, work, "lines.jsonl", start=print, start_args=("up",), workers=2, progress=False)
+"""
+    (tmp_path / "script.py").write_text(script)
+    parent = subprocess.Popen(
+        [sys.executable, "-u", "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert [parent.stdout.readline(), parent.stdout.readline()] == ["up\n", "up\n"]
+    workers = children(parent.pid)
+    assert len(workers) >= 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def children(pid):
+    """Process numbers of a process's children."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for file in tasks for child in file.read_text().split()]
 
 
 def test_nothing_starts_where_all_is_done(tmp_path):
