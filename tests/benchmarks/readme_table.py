@@ -33,7 +33,7 @@ LABELS = {
         "Times fewer pairs than `supervised`, attributes to pictures"
     ),
     "pairs_factor_default_vs_paper": "Times fewer pairs than the paper's recipe",
-    "default_worst_ratio_to_supervised": "Largest lower end of `default`'s error over `supervised`'s",
+    "default_worst_ratio_to_supervised": "Error of `default` over `supervised`, the worst of all N",
     "pairs_factor_paper_protocol": "The paper's protocol: times fewer pairs, all four families",
     "pairs_factor_paper_protocol_default": "The paper's protocol: times fewer pairs, `default`",
     "odd_one_out_cross_modal_accuracy": "Odd one out of two pictures and a row of attributes",
