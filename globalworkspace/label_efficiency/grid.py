@@ -9,7 +9,6 @@ recipes. Held-out rows are among the N.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,23 +18,16 @@ from typing import Any
 import attrs
 import torch
 from attrs import validators as v
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.errors import ConfigError, DataError
-from globalworkspace.evaluation.retrieval import retrieval
-from globalworkspace.evaluation.translation import translation_error
-from globalworkspace.given_latents import GivenLatents
-from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL, baseline
+from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL
 from globalworkspace.label_efficiency.jobs import run_jobs
-from globalworkspace.latents import LatentSpec
-from globalworkspace.recipes import recipe, usual_decay
-from globalworkspace.standard_table import standardize_table
-from globalworkspace.training.config import TrainerConfig
-from globalworkspace.training.trainer import Trainer
-from globalworkspace.workspace import GlobalWorkspace
+from globalworkspace.label_efficiency.trainings import job_key, start, work
+from globalworkspace.recipes import recipe
 
 RESULTS = "results.jsonl"
 """One finished training or closed form a line."""
@@ -79,12 +71,17 @@ class Grid:
     """Share of the matched rows that is held out to choose the best step."""
     most_held_out: int = attrs.field(default=1000, validator=v.ge(2))
     """At most this many."""
+    patience: float | None = attrs.field(default=0.5)
+    """A training ends when its validation error has not become smaller for that share of its steps;
+    None: never before its last step."""
     training: Mapping[str, Any] = attrs.field(factory=dict)
     """Settings of `TrainerConfig` for all recipes."""
     workspace: Mapping[str, Any] = attrs.field(factory=dict)
     """Settings of `GlobalWorkspace` for all recipes."""
 
     def __attrs_post_init__(self) -> None:
+        if self.patience is not None and self.patience <= 0:
+            raise ConfigError(f"patience={self.patience} must be above 0, or None.")
         if not self.pairs or self.pairs[0] < 10:
             raise ConfigError(
                 f"pairs={list(self.pairs)} must hold at least one number, none below 10."
@@ -177,10 +174,10 @@ def label_efficiency(
 
     def run(jobs: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
         return run_jobs(
-            {_key(shared, job): job for job in jobs},
-            _work,
+            {job_key(shared, job): job for job in jobs},
+            work,
             home / RESULTS,
-            start=_start,
+            start=start,
             start_args=(shared, str(file)),
             workers=workers,
             what=what,
@@ -251,125 +248,7 @@ def _shared(
         "reserved": grid.reserved or grid.pairs[-1],
         "held_out": grid.held_out,
         "most_held_out": grid.most_held_out,
+        "patience": grid.patience,
         "training": dict(grid.training),
         "workspace": dict(grid.workspace),
     }
-
-
-def _key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
-    """Of a job: equal if it would give the same line."""
-    known = dict(shared)
-    if "recipe" in job:
-        used = recipe(job["recipe"]).for_pairs(job["pairs"])
-        known["recipe"] = [used.training, used.workspace, used.choices[job["choice"]], used.cost]
-    text = json.dumps([known, dict(job)], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-_HELD: dict[str, Any] = {}
-
-
-def _start(shared: dict[str, Any], latents: str) -> None:
-    found = load_file(latents)
-    _HELD.update(shared=shared)
-    for part in ("training", "test"):
-        _HELD[part] = {name: found[f"{part}.{name}"] for name in shared["latents"]}
-
-
-def _work(job: dict[str, Any]) -> dict[str, Any]:
-    shared = _HELD["shared"]
-    domains = {
-        name: GivenLatents(LatentSpec.from_json(spec)) for name, spec in shared["latents"].items()
-    }
-    if "baseline" in job:
-        return _solve(job, shared, domains)
-    return _train(job, shared, domains)
-
-
-def split_rows(
-    number: int, domains: Sequence[str], pairs: int, reserved: int, seed: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The matched rows of a seed, and the unmatched ones of each domain.
-
-    Args:
-        number: Rows in all.
-        domains: Their domains.
-        pairs: Matched rows, at most `reserved`.
-        reserved: Rows that are never unmatched.
-        seed: Of the order.
-
-    Returns:
-        (pairs,) row numbers, and domain -> row numbers; no row is in two of these.
-    """
-    order = torch.randperm(number, generator=torch.Generator().manual_seed(seed))
-    rest = order[reserved:]
-    return order[:pairs], {name: rest[i :: len(domains)] for i, name in enumerate(domains)}
-
-
-def shown_table(latents: Mapping[str, Tensor], pairs: int, reserved: int, seed: int) -> Table:
-    """The latent table that a recipe sees: N matched rows, and rows with one domain each."""
-    matched, alone = split_rows(
-        len(next(iter(latents.values()))), list(latents), pairs, reserved, seed
-    )
-    rows = torch.cat([matched, *alone.values()])
-    table = Table.from_columns(dict(latents)).select(rows)
-    columns, start = {}, len(matched)
-    for name, own in alone.items():
-        mask = torch.zeros(len(rows), dtype=torch.bool)
-        mask[: len(matched)] = True
-        mask[start : start + len(own)] = True
-        columns[name] = table[name].keep(mask)
-        start += len(own)
-    return Table(columns, table.origin)
-
-
-def _train(
-    job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
-) -> dict[str, Any]:
-    used = recipe(job["recipe"]).for_pairs(job["pairs"])
-    choice = dict(used.choices[job["choice"]])
-    table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
-    share = min(shared["held_out"], shared["most_held_out"] / job["pairs"])
-    training, validation = table.hold_out(share, seed=job["seed"])
-    workspace = GlobalWorkspace(
-        domains, **{**shared["workspace"], **used.workspace}, seed=job["seed"]
-    )
-    steps = math.ceil(job["steps"] / used.cost)
-    settings = {
-        "validate_every": max(steps // 40, 1),
-        "weight_decay": usual_decay(job["pairs"]) * choice.pop("decay", 1.0),
-        **shared["training"],
-        **used.training,
-    }
-    config = TrainerConfig(**settings, steps=steps, seed=job["seed"], progress=False, device="cpu")
-    trainer = Trainer(config, used.objectives(job["pairs"], steps, **choice))
-    result = trainer.fit(workspace, training, validation, latents=True)
-    test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
-    return {
-        "errors": translation_error(workspace, test),
-        "recall": {name: found[5] for name, found in retrieval(workspace, test).items()},
-        "validation": result.best_error,
-        "best_step": result.best_step,
-        "steps": steps,
-        "seconds": round(result.seconds, 1),
-    }
-
-
-def _solve(
-    job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
-) -> dict[str, Any]:
-    table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
-    workspace = GlobalWorkspace(domains, dim=1)
-    workspace.fit_standardizers(
-        {name: table[name].cells[table[name].first[table[name].present]] for name in table}
-    )
-    known = standardize_table(workspace, table)
-    test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
-    rows = torch.arange(job["pairs"])
-    return baseline(
-        job["baseline"],
-        {name: known[name].take(rows) for name in known},
-        {name: known[name].take(known[name].present.nonzero().flatten()) for name in known},
-        {name: test[name].cells for name in test},
-        job["seed"],
-    )

@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 
 from globalworkspace import GlobalWorkspace
 from globalworkspace.given_latents import GivenLatents
-from globalworkspace.label_efficiency.grid import TUNING_SEED, shown_table
+from globalworkspace.label_efficiency.grid import TUNING_SEED
 from globalworkspace.label_efficiency.jobs import run_jobs
+from globalworkspace.label_efficiency.trainings import shown_table
 from globalworkspace.recipes import usual_decay
 from globalworkspace.standard_table import standardize_table
 

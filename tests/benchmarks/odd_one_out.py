@@ -34,7 +34,7 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.downstream import learn, states, transfer
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
-from globalworkspace.label_efficiency.grid import shown_table
+from globalworkspace.label_efficiency.trainings import shown_table
 from globalworkspace.recipes import recipe, usual_decay
 
 ROOT = Path(__file__).parents[2]

@@ -35,8 +35,8 @@ from globalworkspace.evaluation.translation import direction
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import pairs_factor
 from globalworkspace.label_efficiency.figure import draw
-from globalworkspace.label_efficiency.grid import shown_table
 from globalworkspace.label_efficiency.jobs import read_lines, run_jobs
+from globalworkspace.label_efficiency.trainings import shown_table
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle

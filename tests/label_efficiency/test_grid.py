@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 import torch
 from core_domains import Vector, small_table, two_views
@@ -10,7 +11,10 @@ from globalworkspace import Table
 from globalworkspace.errors import ConfigError, DataError
 from globalworkspace.label_efficiency import Grid, label_efficiency
 from globalworkspace.label_efficiency.baselines import BASELINES, baseline
-from globalworkspace.label_efficiency.grid import RESULTS, shown_table, split_rows
+from globalworkspace.label_efficiency.grid import RESULTS
+from globalworkspace.label_efficiency.trainings import job_key, shown_table, split_rows
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.recipes import RECIPES
 
 DOMAINS = {"left": Vector(4), "right": Vector(6)}
 GRID = Grid(
@@ -96,6 +100,37 @@ def test_choices_are_tuned_on_a_seed_of_their_own(tmp_path):
     tuned = [x for x in tried if x["seed"] == 1000]
     assert [x["choice"] for x in sorted(tuned, key=lambda x: x["choice"])] == [0, 1, 2, 3]
     assert line["choice"] == min(tuned, key=lambda x: x["validation"])["choice"]
+
+
+def test_a_key_stands_for_what_a_training_depends_on():
+    shared = {
+        name: 1 for name in ("data", "latents", "reserved", "held_out", "most_held_out", "patience")
+    } | {"training": {}, "workspace": {}}
+    job = {"recipe": "default", "pairs": 500, "seed": 0, "steps": 100, "choice": 0}
+    keys = [
+        job_key(shared, job),
+        job_key(shared, job | {"choice": 1}),
+        job_key(shared, job | {"recipe": "default(cycles=0.1)"}),
+        job_key(shared | {"training": {"batch_size": 8}}, job),
+        job_key(shared, {"baseline": "ridge", "pairs": 500, "seed": 0}),
+    ]
+    assert len(set(keys)) == 5
+    assert job_key(shared, dict(job)) == keys[0]
+    of_baseline = job_key(
+        shared | {"training": {"batch_size": 8}}, {"baseline": "ridge", "pairs": 500, "seed": 0}
+    )
+    assert of_baseline == keys[4]
+
+
+def test_a_changed_objective_is_another_key(monkeypatch):
+    shared = dict.fromkeys(("data", "latents", "reserved", "patience"), 1)
+    job = {"recipe": "paper", "pairs": 500, "seed": 0, "steps": 100, "choice": 0}
+    before = job_key(shared, job)
+    changed = attrs.evolve(
+        RECIPES["paper"], build=lambda pairs, steps, cycles: [Cycle(cycles, detach=True)]
+    )
+    monkeypatch.setitem(RECIPES, "paper", changed)
+    assert job_key(shared, job) != before
 
 
 @pytest.mark.parametrize(
