@@ -213,7 +213,7 @@ class _Run:
             keep_average=self.config.ema > 0,
             processes=processes,
         )
-        if self.config.ema:
+        if self.config.ema and self.orchestrator.plan(self.sampler.segments).taught:
             teacher = Teacher(workspace)
             self.optimizer.follow({f"workspace.{n}": p for n, p in teacher.parameters().items()})
             self.orchestrator.teacher = teacher

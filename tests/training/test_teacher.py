@@ -124,6 +124,19 @@ def test_an_interrupted_training_goes_on_with_the_same_teacher(tmp_path, monkeyp
         torch.testing.assert_close(found[name], value, rtol=0, atol=0)
 
 
+def test_networks_are_copied_only_where_a_route_is_taught(monkeypatch):
+    made = []
+    original = Teacher.__init__
+    monkeypatch.setattr(
+        Teacher, "__init__", lambda self, workspace: made.append(1) or original(self, workspace)
+    )
+    config = TrainerConfig(steps=1, device="cpu", progress=False)
+    Trainer(config, [Translation(), Cycle(1.0)]).fit(small_workspace(), small_table())
+    assert not made
+    Trainer(config, [Cycle(1.0, teacher="back")]).fit(small_workspace(), small_table())
+    assert len(made) == 1
+
+
 def test_without_an_average_there_is_no_teacher():
     with pytest.raises(ConfigError, match="Set ema above 0"):
         fit(ema=0)
