@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.downstream import learn, states, transfer
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
+from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.label_efficiency.trainings import shown_table
 from globalworkspace.recipes import recipe, usual_decay
 
@@ -119,10 +118,9 @@ def labels_of(shapes: ShapeAttributes) -> tuple[Tensor, Tensor]:
     return shapes.category.long(), torch.stack([*numbers, *turned], dim=1)
 
 
-def one_seed(job: tuple[int, Path]) -> dict[str, Any]:
+def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     """All arms of one seed."""
-    seed, cache = job
-    torch.set_num_threads(1)
+    seed, cache = job["seed"], Path(job["cache"])
     domains = GivenLatents.of(specialists())
     rows = latents("train", ROWS, cache)
     held = latents("test", 10_000, cache)
@@ -196,8 +194,10 @@ def main() -> None:
     args = parser.parse_args()
     latents("train", ROWS, args.cache)
     latents("test", 10_000, args.cache)
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(one_seed, [(seed, args.cache) for seed in range(SEEDS)]))
+    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
+    found = run_jobs(
+        jobs, one_seed, args.cache / "odd-one-out.jsonl", workers=args.workers, what="odd one out"
+    )
     text = head("Odd one out", COMMAND, paragraph(__doc__, 1))
     text += ["| states | of pictures alone | one of three told |", "|---|---|---|"]
     means = {}

@@ -14,8 +14,6 @@ Writes docs/results/pairwise.{md,json} and caption_to_attributes_class_accuracy_
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from globalworkspace.closed_form import ridge
 from globalworkspace.data.table import Column
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
+from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.recipes import recipe, usual_decay
 
 COMMAND = "python tests/benchmarks/pairwise.py"
@@ -62,10 +61,9 @@ def shown(latents: dict[str, Tensor], seed: int) -> Table:
     return Table(columns, torch.arange(ROWS))
 
 
-def one_seed(job: tuple[int, Path]) -> dict[str, Any]:
+def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     """All arms of one seed, scored on the test rows."""
-    seed, cache = job
-    torch.set_num_threads(1)
+    seed, cache = job["seed"], Path(job["cache"])
     modules = domains()
     latents = {n: x[:ROWS] for n, x in training_latents(ROWS, cache).items()}
     test = load_file(encode(("test", TEST_ROWS, 0, cache)))
@@ -117,8 +115,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "captions")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(one_seed, [(seed, args.cache) for seed in range(SEEDS)]))
+    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
+    found = run_jobs(
+        jobs, one_seed, args.cache / "pairwise.jsonl", workers=args.workers, what="pairwise"
+    )
     names = ("class", *FACTORS)
     text = head("Three domains matched by pairs", COMMAND, paragraph(__doc__, 1))
     text += ["| | class | " + " | ".join(f"R² {n}" for n in FACTORS) + " |"]

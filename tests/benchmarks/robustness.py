@@ -14,8 +14,6 @@ Writes docs/results/robustness.{md,json}.
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from globalworkspace.evaluation.robustness import NOISE, missing_domains, noise_
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
+from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.standard_table import standardize_table
 
 COMMAND = "python tests/benchmarks/robustness.py"
@@ -43,10 +42,9 @@ def whole(pieces: list[ShapeAttributes]) -> ShapeAttributes:
     return ShapeAttributes(**{n: torch.cat([getattr(p, n) for p in pieces]) for n in names})
 
 
-def one_seed(job: tuple[int, Path]) -> dict[str, Any]:
+def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     """All figures of one seed."""
-    seed, cache = job
-    torch.set_num_threads(1)
+    seed, cache = job["seed"], Path(job["cache"])
     domains = GivenLatents.of(specialists())
     rows, test = latents("train", ROWS, cache), latents("test", 10_000, cache)
     shapes = whole([load_attributes("train", CHUNK, i) for i in range(ROWS // CHUNK)])
@@ -85,8 +83,10 @@ def main() -> None:
     args = parser.parse_args()
     latents("train", ROWS, args.cache)
     latents("test", 10_000, args.cache)
-    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(one_seed, [(seed, args.cache) for seed in range(SEEDS)]))
+    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
+    found = run_jobs(
+        jobs, one_seed, args.cache / "robustness.jsonl", workers=args.workers, what="robustness"
+    )
 
     def cell(*path: Any) -> str:
         values = []
