@@ -105,6 +105,14 @@ def check_domains(sections: Mapping[str, Any]) -> None:
                 check_keys(entry, ("kind", "column", *names), where)
 
 
+def domain_columns(sections: Mapping[str, Any]) -> dict[str, str | Sequence[str]]:
+    """Domain -> the column(s) that its cells are in."""
+    return {
+        name: entry.get("column", name) if isinstance(entry, Mapping) else name
+        for name, entry in sections.items()
+    }
+
+
 def build_domains(sections: Mapping[str, Any], table: Table) -> dict[str, DomainModule]:
     """The domain modules of `[domains.NAME]`, completed with what the training cells tell."""
     check_domains(sections)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from globalworkspace.latents import LatentSpec
-from globalworkspace.networks import MLP
+from globalworkspace.networks import MLP, module_key
 
 
 class Slot(nn.Module):
@@ -62,7 +62,7 @@ class Translators(nn.Module):
         self._slots = [(name, slot.columns, slot.mark) for name, slot in slots.items()]
         self.sources = nn.ModuleDict(
             {
-                f"domain_{name}": network(columns.stop - columns.start, name)
+                module_key(name): network(columns.stop - columns.start, name)
                 for name, columns, _ in self._slots
                 if name != own
             }
@@ -80,7 +80,7 @@ class Translators(nn.Module):
             said = (
                 self.spec.exact_prediction(latents)
                 if name == self.own
-                else self.sources[f"domain_{name}"](latents)
+                else self.sources[module_key(name)](latents)
             )
             told = told.index_add(0, rows, share * said)
         return told

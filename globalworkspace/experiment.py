@@ -18,8 +18,6 @@ recipe               instead of [[objectives]], on top of the file: "default", "
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from globalworkspace.components import (
     build_initializer,
     build_recipe,
     check_domains,
+    domain_columns,
     load_table,
     match_rows,
 )
@@ -42,6 +41,7 @@ from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
+from globalworkspace.files import write_json
 from globalworkspace.processes import current_processes, restarted
 from globalworkspace.recipes import usual_decay
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
@@ -111,10 +111,7 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
     check_keys(config, SECTIONS, "The config")
     domain_sections = section(config, "domains", required=True)
     check_domains(domain_sections)
-    columns = {
-        name: entry.get("column", name) if isinstance(entry, Mapping) else name
-        for name, entry in domain_sections.items()
-    }
+    columns = domain_columns(domain_sections)
     chosen = build_recipe(config)
     own_settings = {"progress": progress, **section(config, "training")}
     pick_device(construct(TrainerConfig, own_settings, "[training]").device)
@@ -199,7 +196,7 @@ def run_experiment(
         if not resume:
             clear_run(home, FINISHED)
         home.mkdir(parents=True, exist_ok=True)
-        _write_json(home / "config.json", config)
+        write_json(home / "config.json", config)
     store = LatentStore(home / "latents")
 
     def encoded(table: Table) -> Table:
@@ -240,12 +237,6 @@ def run_experiment(
         from globalworkspace.report import write_report
 
         write_report(made)
-        _write_json(home / FINISHED, evaluation)
+        write_json(home / FINISHED, evaluation)
     processes.wait()
     return made
-
-
-def _write_json(file: Path, value: Any) -> None:
-    scratch = file.with_name(f".{file.name}.writing")
-    scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-    os.replace(scratch, file)

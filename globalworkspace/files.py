@@ -20,6 +20,13 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def write_json(file: Path, value: Any) -> None:
+    """Write a JSON-able value in place of what is there; a reader never sees half a file."""
+    scratch = file.with_name(f".{file.name}.writing")
+    scratch.write_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    os.replace(scratch, file)
+
+
 def sync(path: Path) -> None:
     """Return when a file, or what a folder lists, is on the disk."""
     handle = os.open(path, os.O_RDONLY)

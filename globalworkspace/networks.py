@@ -24,6 +24,11 @@ from globalworkspace.latents import LatentSpec, Part, unpack_sequence
 _ROWS: ContextVar[tuple[int, Tensor] | None] = ContextVar("rows", default=None)
 
 
+def module_key(name: str) -> str:
+    """A domain's name among modules: a ModuleDict refuses "type" and "keys", fair names both."""
+    return f"domain_{name}"
+
+
 @contextlib.contextmanager
 def rows_among(whole: int, index: Tensor) -> Iterator[None]:
     """Dropout inside is that of a batch of `whole` rows, of which `index` (B,) are given."""

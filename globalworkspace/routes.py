@@ -163,6 +163,12 @@ class RoutePlan:
         for (index, view, _, _), sources, _, _, hops in starts:
             for name in sources:
                 self.first.setdefault((name, bool(hops)), {})[index, view] = None
+        self.as_held = {
+            key
+            for key, places in self.first.items()
+            if list(places) == [(i, None) for i, s in enumerate(self.segments) if key[0] in s.group]
+        }
+        """Those of `first` that take all rows there are, as the batch holds them."""
         self.taught = any(walk.route.teacher for walk in self.walks)
 
     def walk(
@@ -196,9 +202,8 @@ class RoutePlan:
         inputs = latents_per_segment(self.segments, batch.latents)
         single: dict[tuple[_Place, str, bool], State] = {}
         for (name, taught), held in self.first.items():
-            holding = [(i, None) for i, s in enumerate(self.segments) if name in s.group]
-            if list(held) == holding:
-                given = batch.latents[name]  # all rows there are, as the batch holds them
+            if (name, taught) in self.as_held:
+                given = batch.latents[name]
             else:
                 given = joined(
                     [

@@ -22,6 +22,7 @@ from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.fusion import Fusion, Mean, State
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec, Standardizer
+from globalworkspace.networks import module_key
 from globalworkspace.randomness import derived_seed
 from globalworkspace.registry import get_registry
 
@@ -174,15 +175,15 @@ class GlobalWorkspace(nn.Module):
 
     def encoder(self, name: str) -> nn.Module:
         """The network from standard latents (B, A) of a domain to codes (B, W)."""
-        return self.encoders[_key(name)]
+        return self.encoders[module_key(name)]
 
     def decoder(self, name: str) -> nn.Module:
         """The network from states (B, W) to raw predictions (B, A) of standard latents."""
-        return self.decoders[_key(name)]
+        return self.decoders[module_key(name)]
 
     def standardizer(self, name: str) -> Standardizer:
         """Between a domain's latents (B, D) and its standard latents (B, A)."""
-        return cast(Standardizer, self.standardizers[_key(name)])
+        return cast(Standardizer, self.standardizers[module_key(name)])
 
     def spec(self, name: str) -> LatentSpec:
         """What the standard latents (B, A) of a domain are made of."""
@@ -203,7 +204,7 @@ class GlobalWorkspace(nn.Module):
         changed = standardizer.standard_spec.dim != self.spec(name).dim
         if changed and self.topology == "shared":
             self._build_networks(name, standardizer.standard_spec)
-        self.standardizers[_key(name)] = standardizer.to(self.device, self.dtype)
+        self.standardizers[module_key(name)] = standardizer.to(self.device, self.dtype)
         if changed and self.topology == "direct":
             self._build_translators()
         self._standardized.add(name)
@@ -457,12 +458,12 @@ class GlobalWorkspace(nn.Module):
         if not isinstance(getattr(module, "latent", None), LatentSpec):
             raise DomainError(f'Domain "{name}": {type(module).__name__}.latent is no LatentSpec.')
         self._domains[name] = freeze(module)
-        self.standardizers[_key(name)] = Standardizer.identity(module.latent)
+        self.standardizers[module_key(name)] = Standardizer.identity(module.latent)
         if self.topology == "shared":
             self._build_networks(name, module.latent)
 
     def _build_networks(self, name: str, spec: LatentSpec) -> None:
-        trainable = _key(name) not in self.encoders or any(
+        trainable = module_key(name) not in self.encoders or any(
             p.requires_grad for p in self.encoder(name).parameters()
         )
         reference = next(self.encoders.parameters(), None)
@@ -482,7 +483,7 @@ class GlobalWorkspace(nn.Module):
                 decoder = family.decoder(spec, self.dim, **{**sizes, **options})
         except (ConfigError, TypeError) as error:
             raise ConfigError(f'The networks of domain "{name}": {error}') from error
-        self.encoders[_key(name)], self.decoders[_key(name)] = encoder, decoder
+        self.encoders[module_key(name)], self.decoders[module_key(name)] = encoder, decoder
         self.encoder(name).requires_grad_(trainable)
         self.decoder(name).requires_grad_(trainable)
         if reference is not None:
@@ -498,14 +499,14 @@ class GlobalWorkspace(nn.Module):
             dropout=self.dropout,
         )
         for name, (encoder, decoder) in networks.items():
-            self.encoders[_key(name)], self.decoders[_key(name)] = encoder, decoder
+            self.encoders[module_key(name)], self.decoders[module_key(name)] = encoder, decoder
             if reference is not None:
                 self._follow(name, reference)
 
     def _follow(self, name: str, reference: Tensor) -> None:
         """Bring a domain's new parts to the device and dtype of a weight that was there before."""
         for part in (self.encoders, self.decoders, self.standardizers):
-            part[_key(name)].to(reference.device, reference.dtype).train(self.training)
+            part[module_key(name)].to(reference.device, reference.dtype).train(self.training)
         self._domains[name].to(reference.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> GlobalWorkspace:
@@ -524,11 +525,6 @@ def _network_choice(name: str, given: str | Mapping[str, Any]) -> dict[str, Any]
             '{"kind": "attention", "num_heads": 2}.'
         )
     return dict(choice)
-
-
-def _key(name: str) -> str:
-    # ModuleDict refuses keys such as "type" or "keys", which are fair domain names
-    return f"domain_{name}"
 
 
 class _seeded:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,6 +42,7 @@ class LabelEfficiency:
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
+        from globalworkspace.files import write_json
         from globalworkspace.label_efficiency.figure import draw
         from globalworkspace.label_efficiency.grid import label_efficiency
         from globalworkspace.label_efficiency.text import factor_lines, table_lines
@@ -62,9 +61,7 @@ class LabelEfficiency:
             progress=not args.quiet,
         )
         print("\n".join([*table_lines(lines), "", *factor_lines(lines)]))
-        scratch = folder / ".summary.writing"
-        scratch.write_text(json.dumps(lines, indent=1))
-        os.replace(scratch, folder / "label-efficiency.json")
+        write_json(folder / "label-efficiency.json", lines)
         figure = draw(lines, folder / "label-efficiency.png", title=Path(args.config).stem)
         print(f"\nSaved in {folder}; look at {figure}.")
         return 0
@@ -74,7 +71,7 @@ def plan(config: Mapping[str, Any], args: argparse.Namespace, folder: Path) -> A
     """Domains, latents of training and test rows, and the grid; what cannot be used is an error."""
     import attrs
 
-    from globalworkspace.components import build_domains, check_domains, load_table
+    from globalworkspace.components import build_domains, check_domains, domain_columns, load_table
     from globalworkspace.data.encoding import EncodingConfig, encode_table
     from globalworkspace.data.latent_store import LatentStore
     from globalworkspace.errors import ConfigError
@@ -98,10 +95,7 @@ def plan(config: Mapping[str, Any], args: argparse.Namespace, folder: Path) -> A
             "[data.match] has no place here: label-efficiency itself hides which rows belong "
             "together. Take it out."
         )
-    columns = {
-        name: entry.get("column", name) if isinstance(entry, Mapping) else name
-        for name, entry in sections.items()
-    }
+    columns = domain_columns(sections)
     raw = load_table(data, columns, "[data]")
     domains = build_domains(sections, raw)
     store = LatentStore(folder / "latents")

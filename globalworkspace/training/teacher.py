@@ -12,6 +12,7 @@ from typing import cast
 from torch import nn
 
 from globalworkspace.fusion import Fusion
+from globalworkspace.networks import module_key
 from globalworkspace.workspace import GlobalWorkspace
 
 
@@ -26,11 +27,6 @@ class Teacher:
         parts = {"encoders": workspace.encoders, "decoders": workspace.decoders}
         self._copies = nn.ModuleDict(copy.deepcopy({**parts, "fusion": workspace.fusion}))
         self._copies.requires_grad_(False).eval()
-        self._of = {
-            name: (_place(workspace.encoders, encoder), _place(workspace.decoders, decoder))
-            for name in workspace.domains
-            for encoder, decoder in [(workspace.encoder(name), workspace.decoder(name))]
-        }
 
     @property
     def fusion(self) -> Fusion:
@@ -39,16 +35,12 @@ class Teacher:
 
     def encoder(self, name: str) -> nn.Module:
         """See `globalworkspace.routes.Networks`."""
-        return cast(nn.ModuleDict, self._copies["encoders"])[self._of[name][0]]
+        return cast(nn.ModuleDict, self._copies["encoders"])[module_key(name)]
 
     def decoder(self, name: str) -> nn.Module:
         """See `globalworkspace.routes.Networks`."""
-        return cast(nn.ModuleDict, self._copies["decoders"])[self._of[name][1]]
+        return cast(nn.ModuleDict, self._copies["decoders"])[module_key(name)]
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Its weights, named as in the workspace."""
         return dict(self._copies.named_parameters())
-
-
-def _place(modules: nn.ModuleDict, wanted: nn.Module) -> str:
-    return next(key for key, module in modules.items() if module is wanted)

@@ -60,17 +60,7 @@ def load(
     """
     from globalworkspace import Table
 
-    names = (domains,) if isinstance(domains, str) else tuple(domains)
-    unknown = [name for name in names if name not in ALL_DOMAINS]
-    if unknown or not names:
-        given = f'the domain "{unknown[0]}"' if unknown else "no domain"
-        raise ConfigError(
-            f"The shapes data set was asked for {given}; it has {', '.join(ALL_DOMAINS)}."
-        )
-    if not isinstance(picture_size, int) or picture_size < 1:
-        raise ConfigError(
-            f"picture_size is {picture_size!r}; it must be a whole number of pixels, at least 1."
-        )
+    names = checked_domains("shapes", domains, ALL_DOMAINS, picture_size)
     attributes = load_attributes(split, num_items, seed)
     columns: dict[str, Any] = {}
     for name in names:
@@ -99,15 +89,39 @@ def load_attributes(
     Raises:
         ConfigError: On an unknown split or a number below 1.
     """
+    number = checked_number("shapes", split, num_items)
+    generator = torch.Generator().manual_seed(derived_seed(seed, split, "attributes"))
+    return sample_attributes(number, generator)
+
+
+def checked_domains(
+    data_set: str, domains: Sequence[str], known: Sequence[str], picture_size: int
+) -> tuple[str, ...]:
+    """The columns that are asked for, or a `ConfigError` about them or the size of pictures."""
+    names = (domains,) if isinstance(domains, str) else tuple(domains)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        given = f'the domain "{unknown[0]}"' if unknown else "no domain"
+        raise ConfigError(
+            f"The {data_set} data set was asked for {given}; it has {', '.join(known)}."
+        )
+    if not isinstance(picture_size, int) or picture_size < 1:
+        raise ConfigError(
+            f"picture_size is {picture_size!r}; it must be a whole number of pixels, at least 1."
+        )
+    return names
+
+
+def checked_number(data_set: str, split: str, num_items: int | None) -> int:
+    """How many items a split has, or a `ConfigError` about the split or the number."""
     if split not in SPLITS:
         raise ConfigError(
-            f'The shapes data set has no split "{split}"; it has {", ".join(SPLITS)}.'
+            f'The {data_set} data set has no split "{split}"; it has {", ".join(SPLITS)}.'
         )
     number = SPLITS[split] if num_items is None else num_items
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ConfigError(f"num_items is {number!r}; it must be a whole number, at least 1.")
-    generator = torch.Generator().manual_seed(derived_seed(seed, split, "attributes"))
-    return sample_attributes(number, generator)
+    return number
 
 
 def attribute_columns() -> dict[str, Any]:

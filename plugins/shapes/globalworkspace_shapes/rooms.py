@@ -16,19 +16,19 @@ import attrs
 import torch
 from torch import Tensor
 
-from globalworkspace.errors import ConfigError
 from globalworkspace_shapes.attributes import hls_to_rgb
-from globalworkspace_shapes.dataset import derived_seed
+from globalworkspace_shapes.dataset import (
+    DOMAINS,
+    checked_domains,
+    checked_number,
+    derived_seed,
+)
 
 if TYPE_CHECKING:
     from globalworkspace import Table
 
 OBJECTS = ("cube", "pyramid", "wedge", "column")
 """Class names; the position is the class label."""
-DOMAINS = ("picture", "caption", "attributes")
-SPLITS = {"train": 10_000, "validation": 1_000, "test": 1_000}
-"""Split -> its number of items where none is given."""
-
 X_RANGE, Z_RANGE, SIZE_RANGE = (-1.0, 1.0), (-0.3, 1.2), (0.3, 0.6)
 POST_RANGE, CAMERA_RANGE, HEIGHT_RANGE = (-1.2, 1.2), (-25.0, 25.0), (0.8, 2.0)
 BRIGHTNESS_RANGE = (0.5, 1.0)
@@ -163,15 +163,7 @@ def load(
     """
     from globalworkspace import Table
 
-    names = (domains,) if isinstance(domains, str) else tuple(domains)
-    unknown = [name for name in names if name not in DOMAINS]
-    if unknown or not names:
-        given = f'the domain "{unknown[0]}"' if unknown else "no domain"
-        raise ConfigError(f"The rooms data set was asked for {given}; it has {', '.join(DOMAINS)}.")
-    if not isinstance(picture_size, int) or picture_size < 1:
-        raise ConfigError(
-            f"picture_size is {picture_size!r}; it must be a whole number of pixels, at least 1."
-        )
+    names = checked_domains("rooms", domains, DOMAINS, picture_size)
     rooms = load_rooms(split, num_items, seed)
     columns: dict[str, Any] = {}
     for name in names:
@@ -194,9 +186,5 @@ def load_rooms(split: str = "train", num_items: int | None = None, seed: int = 0
     Raises:
         ConfigError: On an unknown split or a number below 1.
     """
-    if split not in SPLITS:
-        raise ConfigError(f'The rooms data set has no split "{split}"; it has {", ".join(SPLITS)}.')
-    number = SPLITS[split] if num_items is None else num_items
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ConfigError(f"num_items is {number!r}; it must be a whole number, at least 1.")
+    number = checked_number("rooms", split, num_items)
     return sample_rooms(number, torch.Generator().manual_seed(derived_seed(seed, split, "rooms")))
