@@ -7,6 +7,9 @@ traceback and exits with code 2.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class WorkspaceError(ValueError):
     """Something the user gave cannot be used; the message says what and how to mend it."""
@@ -30,3 +33,9 @@ class PluginError(WorkspaceError):
 
 class CheckpointError(WorkspaceError):
     """A saved file is missing, damaged or was made by something this version cannot read."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or nothing."""
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f' Did you mean "{close[0]}"?' if close else ""

@@ -7,7 +7,6 @@ with the one or change over the other.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -17,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from globalworkspace.errors import ConfigError
+from globalworkspace.errors import ConfigError, did_you_mean
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
@@ -252,9 +251,10 @@ def recipe(name: str) -> Recipe:
     found = _STRENGTHS.match(str(name))
     plain = found[1] if found else str(name)
     if plain not in RECIPES:
-        close = difflib.get_close_matches(plain, RECIPES, n=1)
-        hint = f' Did you mean "{close[0]}"?' if close else ""
-        raise ConfigError(f'There is no recipe "{name}"; known: {", ".join(RECIPES)}.{hint}')
+        raise ConfigError(
+            f'There is no recipe "{name}"; known: {", ".join(RECIPES)}.'
+            + did_you_mean(plain, RECIPES)
+        )
     if not found or found[2] is None:
         return RECIPES[plain]
     strengths = {}

@@ -7,7 +7,6 @@ asked for.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
@@ -23,7 +22,7 @@ import attrs
 import pluggy
 
 from globalworkspace import builtin, hookspecs
-from globalworkspace.errors import PluginError
+from globalworkspace.errors import PluginError, did_you_mean
 from globalworkspace.targets import WrongTarget, load_target
 
 GROUP = "globalworkspace"
@@ -175,9 +174,7 @@ class Registry:
             f'No installed plugin brings {_a(category)} kind "{kind}". '
             f"Known: {', '.join(known) or 'none'}."
         )
-        close = difflib.get_close_matches(kind, known, n=1)
-        if close:
-            message += f' Did you mean "{close[0]}"?'
+        message += did_you_mean(kind, known)
         broken = [p for p in self.plugins if p.error is not None]
         if broken:
             reasons = "; ".join(map(str, broken))

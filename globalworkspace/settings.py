@@ -5,7 +5,6 @@ An unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 import types
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from globalworkspace.errors import ConfigError, WorkspaceError
+from globalworkspace.errors import ConfigError, WorkspaceError, did_you_mean
 
 T = TypeVar("T")
 
@@ -47,10 +46,9 @@ def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
     names = list(known)
     for key in given:
         if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = f' Did you mean "{close[0]}"?' if close else ""
             raise ConfigError(
-                f'{where} has no setting "{key}"; known: {", ".join(names) or "none"}.{hint}'
+                f'{where} has no setting "{key}"; known: {", ".join(names) or "none"}.'
+                + did_you_mean(key, names)
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from globalworkspace.data.cells import Alternatives, is_missing
 from globalworkspace.data.table import Table
-from globalworkspace.errors import ConfigError, DataError
+from globalworkspace.errors import ConfigError, DataError, did_you_mean
 
 Columns = Mapping[str, str | Sequence[str]]
 """Domain -> the column that holds it, or several columns that form one cell together."""
@@ -124,11 +123,9 @@ def table_of_records(records: list[dict[str, Any]], columns: Columns | None, sou
     for domain, names in wanted.items():
         for name in [names] if isinstance(names, str) else names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f' Did you mean "{close[0]}"?' if close else ""
                 raise DataError(
                     f'Domain "{domain}" asks for the column "{name}"; {source} has '
-                    f"{', '.join(known)}.{hint}"
+                    f"{', '.join(known)}.{did_you_mean(name, known)}"
                 )
         if isinstance(names, str):
             cells[domain] = [_cell(record.get(names)) for record in records]
