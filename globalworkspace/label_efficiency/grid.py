@@ -80,6 +80,12 @@ class Grid:
     """Settings of `GlobalWorkspace` for all recipes."""
 
     def __attrs_post_init__(self) -> None:
+        own = [name for name in ("steps", "seed", "device", "progress") if name in self.training]
+        if own:
+            raise ConfigError(
+                f"training sets {own[0]}, which the grid itself decides for each training. Take it "
+                "out; steps and seeds are settings of the grid."
+            )
         if self.patience is not None and self.patience <= 0:
             raise ConfigError(f"patience={self.patience} must be above 0, or None.")
         if not self.pairs or self.pairs[0] < 10:

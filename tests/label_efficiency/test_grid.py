@@ -140,6 +140,9 @@ def test_a_changed_objective_is_another_key(monkeypatch):
         ({"pairs": (5,)}, "none below 10"),
         ({"recipes": ("suppervised",)}, 'Did you mean "supervised"'),
         ({"baselines": ("pls",)}, 'no baseline "pls"'),
+        ({"training": {"steps": 5}}, "training sets steps, which the grid itself decides"),
+        ({"patience": 0}, "patience=0 must be above 0"),
+        ({"reserved": 100}, "reserved=100 rows are too few"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(settings, said):
