@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "examples"), str(Path(__file__).parent)]
 
 import emoji  # noqa: E402
 from claims import record  # noqa: E402
-from results_page import RESULTS, head, keep, paragraph  # noqa: E402
+from results_page import RESULTS, head, keep, paragraph, plus_minus  # noqa: E402
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig  # noqa: E402
 from globalworkspace.evaluation.retrieval import retrieval  # noqa: E402
@@ -118,10 +118,8 @@ def page(lines: list[dict[str, Any]]) -> str:
     for method in METHODS:
         cells = []
         for pairs in PAIRS:
-            mean, low, high = interval(
-                [mean_r5(line[method]) for line in lines if line["pairs"] == pairs]
-            )
-            cells.append(f"{mean:.3f} ±{high - mean:.3f}")
+            some = [mean_r5(line[method]) for line in lines if line["pairs"] == pairs]
+            cells.append(plus_minus(some))
         text.append(f"| {method} | {' | '.join(cells)} |")
     text += ["", "Draw by draw, `default` less each other method (mean R@5, same pairs):", ""]
     text += ["| `default` less | " + " | ".join(f"{n} pairs" for n in PAIRS) + " |"]

@@ -24,7 +24,7 @@ from globalworkspace_shapes.attributes import ShapeAttributes
 from globalworkspace_shapes.dataset import load_attributes
 from globalworkspace_shapes.odd_one_out import Triples, odd_one_out
 from label_efficiency import CHUNK, latents, specialists
-from results_page import head, keep, paragraph
+from results_page import by_seed, head, keep, paragraph
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,9 +32,9 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.downstream import learn, states, transfer
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
-from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.label_efficiency.trainings import shown_table
 from globalworkspace.recipes import recipe, usual_decay
+from globalworkspace.standard_table import standardize_table
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python tests/benchmarks/odd_one_out.py"
@@ -142,7 +142,10 @@ def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     plain = GlobalWorkspace(domains, dim=32, seed=seed)
     plain.fit_standardizers({n: rows[n].cells for n in rows})
     found["random encoder"] = accuracies(states(plain, seen), states(plain, held), tasks, seed)
-    standard = [standardized(plain, table) for table in (seen, held)]
+    standard = [
+        {n: column.cells for n, column in standardize_table(plain, table).columns.items()}
+        for table in (seen, held)
+    ]
     width = max(values.shape[1] for values in standard[0].values())
     padded = [
         {n: F.pad(values, (0, width - values.shape[1])) for n, values in part.items()}
@@ -154,11 +157,6 @@ def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     of_task.fit(standard[0][SEEN], tasks[0], seed)
     found["encoder of the task"] = scores(of_task.score, states(plain, held), tasks[1], seed)
     return found
-
-
-def standardized(workspace: GlobalWorkspace, table: Table) -> dict[str, Tensor]:
-    """Standard latents of a table."""
-    return {n: workspace.standardizer(n).standardize(table[n].cells) for n in table}
 
 
 def trained(domains: Any, rows: Table, name: str, seed: int) -> GlobalWorkspace:
@@ -194,10 +192,7 @@ def main() -> None:
     args = parser.parse_args()
     latents("train", ROWS, args.cache)
     latents("test", 10_000, args.cache)
-    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
-    found = run_jobs(
-        jobs, one_seed, args.cache / "odd-one-out.jsonl", workers=args.workers, what="odd one out"
-    )
+    found = by_seed(one_seed, "odd-one-out", args, SEEDS)
     text = head("Odd one out", COMMAND, paragraph(__doc__, 1))
     text += ["| states | of pictures alone | one of three told |", "|---|---|---|"]
     means = {}

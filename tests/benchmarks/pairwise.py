@@ -21,7 +21,7 @@ import torch
 from captions import ROOT, domains, encode, training_latents
 from claims import record
 from globalworkspace_shapes.scoring import FACTORS, facts_of_attributes, score
-from results_page import head, keep, paragraph
+from results_page import by_seed, head, keep, paragraph, plus_minus
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,7 +30,6 @@ from globalworkspace.closed_form import ridge
 from globalworkspace.data.table import Column
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
-from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.recipes import recipe, usual_decay
 
 COMMAND = "python tests/benchmarks/pairwise.py"
@@ -115,19 +114,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "captions")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
-    found = run_jobs(
-        jobs, one_seed, args.cache / "pairwise.jsonl", workers=args.workers, what="pairwise"
-    )
+    found = by_seed(one_seed, "pairwise", args, SEEDS)
     names = ("class", *FACTORS)
     text = head("Three domains matched by pairs", COMMAND, paragraph(__doc__, 1))
     text += ["| | class | " + " | ".join(f"R² {n}" for n in FACTORS) + " |"]
     text += ["|---" * (len(names) + 1) + "|"]
     for arm, label in ARMS.items():
-        cells = []
-        for name in names:
-            mean, low, high = interval([seed[arm][name] for seed in found])
-            cells.append(f"{mean:.3f} ±{high - mean:.3f}")
+        cells = [plus_minus([seed[arm][name] for seed in found]) for name in names]
         text.append(f"| {label} | " + " | ".join(cells) + " |")
     text += [
         "",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from claims import record
+
+from globalworkspace.label_efficiency import interval
+from globalworkspace.label_efficiency.jobs import run_jobs
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -34,6 +37,21 @@ def claim_median(name: str, values: Sequence[float], unit: str, command: str) ->
     """Record the median of the repeats, and their range."""
     middle = statistics.median(values)
     record(name, middle, min(values), max(values), unit, len(values), command)
+
+
+def by_seed(
+    one_seed: Callable[[dict[str, Any]], dict[str, Any]], name: str, args: Any, seeds: int
+) -> list[dict[str, Any]]:
+    """What `one_seed` makes of {"seed", "cache"} for each seed; goes on where it was stopped."""
+    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(seeds)}
+    args.cache.mkdir(parents=True, exist_ok=True)
+    return run_jobs(jobs, one_seed, args.cache / f"{name}.jsonl", workers=args.workers, what=name)
+
+
+def plus_minus(values: Sequence[float]) -> str:
+    """The mean of some seeds, and half of its 95 % interval."""
+    mean, _, high = interval(values)
+    return f"{mean:.3f} ±{high - mean:.3f}"
 
 
 def measured(command: list[str], job: dict[str, Any]) -> dict[str, Any]:

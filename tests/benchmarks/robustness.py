@@ -17,20 +17,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import attrs
 import torch
 from globalworkspace_shapes.attributes import ShapeAttributes
 from globalworkspace_shapes.dataset import load_attributes
 from globalworkspace_shapes.splits import ood_split
 from label_efficiency import CHUNK, latents, specialists
 from odd_one_out import PAIRS, RECIPES, ROOT, ROWS, SEEDS, trained
-from results_page import head, keep, paragraph
+from results_page import by_seed, head, keep, paragraph, plus_minus
 
 from globalworkspace import Table
 from globalworkspace.evaluation.robustness import NOISE, missing_domains, noise_curve
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
-from globalworkspace.label_efficiency import interval
-from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.standard_table import standardize_table
 
 COMMAND = "python tests/benchmarks/robustness.py"
@@ -38,7 +37,7 @@ COMMAND = "python tests/benchmarks/robustness.py"
 
 def whole(pieces: list[ShapeAttributes]) -> ShapeAttributes:
     """The attributes of all chunks."""
-    names = ("category", "x", "y", "size", "rotation", "color")
+    names = [field.name for field in attrs.fields(ShapeAttributes)]
     return ShapeAttributes(**{n: torch.cat([getattr(p, n) for p in pieces]) for n in names})
 
 
@@ -83,10 +82,7 @@ def main() -> None:
     args = parser.parse_args()
     latents("train", ROWS, args.cache)
     latents("test", 10_000, args.cache)
-    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(SEEDS)}
-    found = run_jobs(
-        jobs, one_seed, args.cache / "robustness.jsonl", workers=args.workers, what="robustness"
-    )
+    found = by_seed(one_seed, "robustness", args, SEEDS)
 
     def cell(*path: Any) -> str:
         values = []
@@ -95,8 +91,7 @@ def main() -> None:
             for key in path:
                 value = value[key]
             values.append(value)
-        mean, low, high = interval(values)
-        return f"{mean:.3f} ±{high - mean:.3f}"
+        return plus_minus(values)
 
     text = head("Robustness", COMMAND, paragraph(__doc__, 1))
     text += [f"Means over {SEEDS} seeds and half of their 95 % intervals; normalised errors.", ""]
