@@ -45,7 +45,7 @@ class LabelEfficiency:
         from globalworkspace.files import write_json
         from globalworkspace.label_efficiency.figure import draw
         from globalworkspace.label_efficiency.grid import label_efficiency
-        from globalworkspace.label_efficiency.text import factor_lines, table_lines
+        from globalworkspace.label_efficiency.text import factor_lines, level_lines, table_lines
         from globalworkspace.settings import read_toml
 
         config = read_toml(args.config)
@@ -60,7 +60,8 @@ class LabelEfficiency:
             workers=args.workers,
             progress=not args.quiet,
         )
-        print("\n".join([*table_lines(lines), "", *factor_lines(lines)]))
+        tables = [*table_lines(lines), "", *level_lines(lines), "", *factor_lines(lines)]
+        print("\n".join(tables))
         write_json(folder / "label-efficiency.json", lines)
         figure = draw(lines, folder / "label-efficiency.png", title=Path(args.config).stem)
         print(f"\nSaved in {folder}; look at {figure}.")

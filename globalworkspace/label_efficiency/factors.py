@@ -127,6 +127,49 @@ def pairs_factor(
     )
 
 
+def level_factor(
+    curve: Curve, reference: Curve, level: float, *, draws: int = 2000, seed: int = 0
+) -> tuple[float, float, float]:
+    """(factor, low, high): matched rows that `reference` needs for an error over those of `curve`.
+
+    Args:
+        curve: Of the recipe in question.
+        reference: Of the one it is compared with.
+        level: The error asked for.
+        draws: Of the bootstrap over seeds that gives the 95 % interval.
+        seed: Of the bootstrap.
+
+    Returns:
+        Infinite where `reference` never gets there, 0 where `curve` does not, not a number where
+        neither does.
+
+    Raises:
+        DataError: If either is empty.
+    """
+    if not curve or not reference:
+        raise DataError("A curve without points reaches no level.")
+    generator = torch.Generator().manual_seed(seed)
+    both = []
+    for points in (curve, reference):
+        drawn = {n: _drawn_means(errors, draws, generator) for n, errors in points.items()}
+        needed = [needed_pairs({n: _mean(errors) for n, errors in points.items()}, level)]
+        needed += [
+            needed_pairs({n: means[i] for n, means in drawn.items()}, level) for i in range(draws)
+        ]
+        both.append(needed)
+    value, *found = (_quotient(b, a) for a, b in zip(*both, strict=True))
+    found = sorted(v for v in found if not math.isnan(v))
+    if not found or math.isnan(value):
+        return value, math.nan, math.nan
+    return value, found[round(0.025 * (len(found) - 1))], found[round(0.975 * (len(found) - 1))]
+
+
+def _quotient(above: float, below: float) -> float:
+    if math.isinf(below):
+        return math.nan if math.isinf(above) else 0.0
+    return above / below
+
+
 def error_ratio(errors: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
     """(ratio, low, high) of errors to a reference's, seed by seed: 95 % interval of the mean log.
 

@@ -6,10 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from globalworkspace.label_efficiency.factors import interval, needed_pairs, pairs_factor
+from globalworkspace.label_efficiency.factors import (
+    interval,
+    level_factor,
+    needed_pairs,
+    pairs_factor,
+)
 from globalworkspace.label_efficiency.figure import Lines, curves, directions
 
 OURS, REFERENCE = "default", "supervised"
+MOST_LEVELS = 4
 
 
 def table_lines(lines: Lines) -> list[str]:
@@ -52,20 +58,59 @@ def factor_lines(
     return text
 
 
-def level_rows(
-    found: Mapping[str, Mapping[int, Sequence[float]]], levels: Sequence[float]
-) -> dict[str, list[float]]:
-    """Recipe or baseline -> the pairs it needs for each level, infinite where it never gets there.
+def level_lines(lines: Lines, reference: str = REFERENCE) -> list[str]:
+    """The matched rows that everything needs for some errors, and how many times fewer that is.
 
     Args:
-        found: See `figure.curves`.
-        levels: Errors.
+        lines: Results; see `figure.curves`.
+        reference: The recipe that the others are compared with.
     """
-    means = {
-        name: {n: sum(values) / len(values) for n, values in points.items()}
-        for name, points in found.items()
-    }
-    return {name: [needed_pairs(points, v) for v in levels] for name, points in means.items()}
+    text: list[str] = []
+    for chosen in [*directions(lines), None]:
+        found = curves(lines, chosen)
+        levels = _levels(found)
+        if reference not in found or not levels:
+            continue
+        text.append("")
+        text.append(
+            f"{chosen or 'mean of all directions'}: matched rows needed for an error, and how many "
+            f"times fewer than {reference} needs (95 % interval)"
+        )
+        text.append(f"{'':<20}" + "".join(f"{level:>26g}" for level in levels))
+        for name, points in found.items():
+            cells = [_needed(points, found[reference], level) for level in levels]
+            text.append(f"{name:<20}" + "".join(f"{cell:>26}" for cell in cells))
+    return text[1:]
+
+
+def _levels(found: Mapping[str, Mapping[int, Sequence[float]]]) -> list[float]:
+    """At most four round errors, the largest first, spread from the worst mean to the best."""
+    means = [sum(e) / len(e) for points in found.values() for e in points.values()]
+    if not means:
+        return []
+    low, high = math.floor(math.log10(min(means))), math.ceil(math.log10(max(means)))
+    steps = [round(m * 10.0**power, 12) for power in range(low, high + 1) for m in (1, 2, 5)]
+    between = sorted((v for v in steps if min(means) <= v < max(means)), reverse=True)
+    if len(between) <= MOST_LEVELS:
+        return between
+    share = (len(between) - 1) / (MOST_LEVELS - 1)
+    return [between[round(i * share)] for i in range(MOST_LEVELS)]
+
+
+def _needed(
+    points: Mapping[int, Sequence[float]], reference: Mapping[int, Sequence[float]], level: float
+) -> str:
+    pairs = needed_pairs({n: sum(e) / len(e) for n, e in points.items()}, level)
+    if math.isinf(pairs):
+        return f"> {max(points):,}"
+    if pairs <= min(points):
+        return f"<= {min(points):,}"
+    if points is reference:
+        return f"{pairs:,.0f}"
+    factor, low, high = level_factor(points, reference, level)
+    if math.isinf(factor):
+        return f"{pairs:,.0f} (> {max(reference) / pairs:.1f}x)"
+    return f"{pairs:,.0f} ({factor:.1f}x, {low:.1f}-{high:.1f})"
 
 
 def _cell(values: Any) -> str:

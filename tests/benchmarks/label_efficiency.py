@@ -39,7 +39,7 @@ from globalworkspace.label_efficiency import (
 from globalworkspace.label_efficiency.figure import curves, draw
 from globalworkspace.label_efficiency.grid import RESULTS as LINES
 from globalworkspace.label_efficiency.jobs import read_lines
-from globalworkspace.label_efficiency.text import factor_lines, table_lines
+from globalworkspace.label_efficiency.text import factor_lines, level_lines, table_lines
 from globalworkspace.pretrained import build_domain, load_domain
 
 ROOT = Path(__file__).parents[2]
@@ -172,7 +172,8 @@ def page(lines: list[dict[str, Any]]) -> None:
     draw(shown, HOME / "fair.png", title="Simple Shapes: pictures and attributes")
     text = head("Label efficiency", COMMAND, paragraph(__doc__, 1))
     text += ["![error against pairs](label-efficiency/fair.png)", "", *claims(lines), "", "```"]
-    text += [*table_lines(shown), "", *factor_lines(shown), "```", ""]
+    tables = [*table_lines(shown), "", *level_lines(shown), "", *factor_lines(shown)]
+    text += [*tables, "```", ""]
     text += ablation(lines)
     notes = HOME / "notes.md"
     if notes.exists():

@@ -7,7 +7,7 @@ import torch
 
 from globalworkspace.errors import DataError
 from globalworkspace.label_efficiency import error_ratio, interval, pairs_factor
-from globalworkspace.label_efficiency.factors import needed_pairs
+from globalworkspace.label_efficiency.factors import level_factor, needed_pairs
 
 
 def test_a_power_law_is_read_off_exactly():
@@ -43,6 +43,20 @@ def test_a_curve_four_times_as_good_needs_a_quarter():
     beyond = pairs_factor(ours, reference, 6400)
     assert beyond.value == math.inf and beyond.at_least == 1
     assert str(beyond).startswith("> 1 ")
+
+
+def test_the_factor_at_a_level_is_that_of_the_crossings():
+    numbers = (100, 400, 1600)
+    reference = {n: [4.0 * n**-0.5 * f for f in (0.98, 1.0, 1.02)] for n in numbers}
+    ours = {n: [2.0 * n**-0.5 * f for f in (0.98, 1.0, 1.02)] for n in numbers}
+    factor, low, high = level_factor(ours, reference, 0.15)
+    assert factor == pytest.approx(4, rel=0.01)
+    assert 3.7 < low < 4 < high < 4.3
+    assert level_factor(ours, reference, 0.06)[0] == math.inf  # ours alone gets there
+    assert level_factor(reference, ours, 0.06)[0] == 0
+    assert math.isnan(level_factor(ours, reference, 0.001)[0])
+    with pytest.raises(DataError, match="without points"):
+        level_factor(ours, {}, 0.1)
 
 
 def test_the_interval_of_five_seeds_is_students():

@@ -3,7 +3,7 @@
 import pytest
 
 from globalworkspace.label_efficiency.figure import curves, directions, draw
-from globalworkspace.label_efficiency.text import factor_lines, level_rows, table_lines
+from globalworkspace.label_efficiency.text import factor_lines, level_lines, table_lines
 
 
 def lines():
@@ -43,7 +43,15 @@ def test_the_tables_say_what_was_measured():
     assert len(factors) == 3
     assert "default against supervised, at 100: 4.00" in factors[0]
     assert "1,600: > 1" in factors[0]
-    assert level_rows(curves(lines(), "a -> b"), [0.15])["default"] == pytest.approx([179.6], abs=1)
+
+
+def test_the_pairs_that_a_level_takes():
+    head, levels, supervised, ours, ridge, *_ = level_lines(lines())
+    assert head.startswith("a -> b: matched rows needed")
+    assert levels.split() == ["0.2", "0.1"]  # 0.05 is the best there is, 0.402 the worst
+    assert supervised.split() == ["supervised", "404", ">", "1,600"]
+    assert ours.split()[1:] == ["101", "(4.0x,", "3.9-4.1)", "404", "(>", "4.0x)"]
+    assert ridge.split() == ["ridge", ">", "100", ">", "100"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg"])
