@@ -48,6 +48,7 @@ MODES: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "bf16": {"precision": "bf16"},
     "compiled": {"precision": "fp32", "compile": True},
+    "compiled-bf16": {"precision": "bf16", "compile": True},
 }
 COMMAND = "python tests/benchmarks/step_speed.py --shimmer-python PATH"
 
@@ -154,7 +155,7 @@ class Runner:
 def cell(n: int, batch: int, width: int, modes: list[str], args: argparse.Namespace) -> Any:
     """Times of one size, in turns."""
     if batch < 512:  # compiling takes a minute, and no claim is made of these
-        modes = [mode for mode in modes if mode != "compiled"]
+        modes = [mode for mode in modes if not mode.startswith("compiled")]
     work = n * n * batch * width
     job = {
         "n": n,
