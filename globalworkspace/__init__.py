@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from globalworkspace.latents import LatentSpec as LatentSpec
     from globalworkspace.latents import Part as Part
     from globalworkspace.objectives.base import Objective as Objective
-    from globalworkspace.objectives.presets import default_objectives as default_objectives
     from globalworkspace.pretrained import load_domain as load_domain
     from globalworkspace.pretrained import save_domain as save_domain
+    from globalworkspace.recipes import default_objectives as default_objectives
     from globalworkspace.route import Route as Route
     from globalworkspace.training.callbacks import Callback as Callback
     from globalworkspace.training.trainer import Trainer as Trainer
@@ -52,7 +52,7 @@ _HOME = {
     "Trainer": "training.trainer",
     "TrainerConfig": "training.trainer",
     "WorkspaceError": "errors",
-    "default_objectives": "objectives.presets",
+    "default_objectives": "recipes",
     "encode_table": "data.encoding",
     "hookimpl": "hookspecs",
     "load_domain": "pretrained",

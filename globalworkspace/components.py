@@ -16,7 +16,6 @@ from globalworkspace.domain import CompletesConfig, DomainModule
 from globalworkspace.errors import ConfigError, WorkspaceError
 from globalworkspace.evaluation.base import Evaluation
 from globalworkspace.objectives.base import Objective
-from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.pretrained import load_domain
 from globalworkspace.recipes import Recipe, recipe
 from globalworkspace.registry import get_registry
@@ -140,8 +139,6 @@ def build_domains(sections: Mapping[str, Any], table: Table) -> dict[str, Domain
 
 def build_objectives(entries: Any) -> list[Objective]:
     """The objectives of `[[objectives]]`; `view` names the augmentation they see their rows by."""
-    if entries is None:
-        return default_objectives()
     built = []
     for where, kind, options in _entries(entries, "objective", "[[objectives]]"):
         view = options.pop("view", None)
@@ -153,10 +150,13 @@ def build_objectives(entries: Any) -> list[Objective]:
 
 
 def build_recipe(config: Mapping[str, Any]) -> Recipe:
-    """What `recipe` names, by itself or as a section with strengths; else `[[objectives]]`."""
-    given = config.get("recipe")
-    if given is None:
-        objectives = build_objectives(config.get("objectives"))
+    """What `recipe` names, by itself or as a section with strengths; or `[[objectives]]`.
+
+    With neither, the recipe `default`.
+    """
+    given = config.get("recipe", "default")
+    if "objectives" in config and "recipe" not in config:
+        objectives = build_objectives(config["objectives"])
         return Recipe(name="own", summary="", build=lambda pairs, steps: objectives)
     if "objectives" in config:
         raise ConfigError(

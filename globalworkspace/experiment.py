@@ -6,8 +6,8 @@
 [test]               optional: another data set to report on; else the validation rows are reported
 [domains.NAME]       kind = a registered kind, or pretrained = a saved domain; column(s)
 [workspace]          settings of GlobalWorkspace
-[[objectives]]       kind, weight, ...; default: default_objectives()
-recipe               instead of [[objectives]], on top of the file: "default", "supervised", "paper"
+recipe               on top of the file: "default" (without one, too), "supervised", "paper", ...
+[[objectives]]       instead of a recipe: kind, weight, ...
 [initializer]        optional: kind and settings
 [augmentations.NAME] optional: kind and settings; an objective with view = "NAME" sees its rows so
 [encoding]           optional: settings of EncodingConfig: precision, shard_rows, batch_size
@@ -140,7 +140,9 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
     pairs = len(raw.matched_rows())
     chosen = chosen.for_pairs(pairs)
     of_recipe = (
-        {"weight_decay": usual_decay(pairs), **chosen.training} if "recipe" in config else {}
+        {"weight_decay": usual_decay(pairs), **chosen.training}
+        if "objectives" not in config
+        else {}
     )
     training_config = construct(TrainerConfig, {**of_recipe, **own_settings}, "[training]")
     objectives = chosen.objectives(pairs, training_config.steps)

@@ -235,6 +235,20 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
+def default_objectives(pairs: int, steps: int) -> list[Objective]:
+    """The objectives of a training that names none: those of the recipe `default`.
+
+    Args:
+        pairs: Matched rows, held-out ones counted.
+        steps: Of the training; synthetic pairs and late cycles come in at a share of it.
+
+    Example:
+        >>> [made.name for made in default_objectives(pairs=500, steps=4000)]
+        ['translation', 'contrastive', 'back_translation', 'cycle']
+    """
+    return RECIPES["default"].objectives(pairs, steps)
+
+
 _STRENGTHS = re.compile(r"\s*([a-z-]+)\s*(?:\((.*)\))?\s*\Z", re.DOTALL)
 
 

@@ -195,7 +195,8 @@ class RoutePlan:
         """
         if self.taught and teacher is None:
             raise ConfigError(
-                "A route is walked by the averaged weights, and none are kept. Set ema above 0."
+                "A route is walked by a teacher, and there is none. Trainer makes one; walk() is "
+                "given it."
             )
         walkers: tuple[Networks, Networks] = (workspace, teacher or workspace)
         together = processes or Processes()

@@ -6,7 +6,7 @@ from core_domains import small_table, small_workspace
 from globalworkspace import Trainer, TrainerConfig
 from globalworkspace.components import build_recipe
 from globalworkspace.errors import ConfigError
-from globalworkspace.recipes import RECIPES, recipe, usual_decay
+from globalworkspace.recipes import RECIPES, default_objectives, recipe, usual_decay
 
 FAMILIES = {
     "supervised": {"translation", "contrastive"},
@@ -54,6 +54,20 @@ def test_the_default_fades_into_supervised_as_pairs_grow():
     assert chosen.for_pairs(20_000) is recipe("supervised") and chosen.for_pairs(500) is chosen
     assert len(chosen.objectives(20_000, 100)) == 2
     assert recipe("paper").for_pairs(20_000) is recipe("paper")
+
+
+def test_a_training_that_names_no_objectives_takes_the_default():
+    families = default_objectives(pairs=500, steps=1000)
+    assert {o.name for o in families} == FAMILIES["default"]
+    trainer = Trainer(TrainerConfig(steps=30, device="cpu", progress=False, log_every=30))
+    named = Trainer(trainer.config, default_objectives(pairs=60, steps=30))
+    first, second = small_workspace(), small_workspace()
+    results = [t.fit(w, small_table()) for t, w in ((trainer, first), (named, second))]
+    assert set(results[0].history[-1]["families"]) == FAMILIES["default"]
+    assert results[0].history == results[1].history
+    assert build_recipe({}) is recipe("default")
+    own = build_recipe({"objectives": [{"kind": "translation"}]})
+    assert [o.name for o in own.objectives(60, 30)] == ["translation"]
 
 
 def test_the_synthetic_pairs_come_after_a_supervised_beginning_and_the_cycles_last():

@@ -13,7 +13,10 @@ from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.domain import Decodes, DomainModule, Prepares, Trainable
 from globalworkspace.errors import DomainError
 from globalworkspace.latents import LatentSpec, Part, unpack_sequence
-from globalworkspace.objectives.presets import default_objectives
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
 from globalworkspace.testing.checks import (
     Check,
     CheckFailed,
@@ -94,7 +97,8 @@ class _Partner(DomainModule):
 def _two_steps(workspace: GlobalWorkspace, cells: Any) -> None:
     modules = workspace.domains
     generator = torch.Generator().manual_seed(0)
-    orchestrator = LossOrchestrator(workspace, default_objectives())
+    families = [Translation(), Contrastive(), DemiCycle(), Cycle()]
+    orchestrator = LossOrchestrator(workspace, families)
     optimizer = torch.optim.SGD(workspace.parameters(), lr=1e-3)
     for step in range(2):
         tested = modules["tested"].encode(cells).detach()

@@ -16,6 +16,7 @@ from globalworkspace.route import Route
 from globalworkspace.routes import RoutePlan, Walked
 from globalworkspace.testing.checks import NotJudged, global_seed
 from globalworkspace.testing.toys import TOY_DOMAINS, toy_batch, toy_rows, toy_workspace
+from globalworkspace.training.teacher import Teacher
 from globalworkspace.workspace import GlobalWorkspace
 
 _ROWS = 6
@@ -72,7 +73,10 @@ class ObjectiveSubject:
         plan = RoutePlan(segments, [self.routes(objective, segment) for segment in segments])
         rows = toy_rows(workspace, sum(segment.size for segment in segments))
         walked = plan.walk(
-            workspace, toy_batch(workspace, segments, rows), Chance(0, 0) if chance else None
+            workspace,
+            toy_batch(workspace, segments, rows),
+            Chance(0, 0) if chance else None,
+            teacher=Teacher(workspace) if plan.taught else None,
         )
         specs = {name: workspace.spec(name) for name in workspace.domains}
         return walked, Context(specs=specs, step=3, seed=0)

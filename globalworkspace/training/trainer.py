@@ -28,9 +28,9 @@ from globalworkspace.data.table import Column, Table
 from globalworkspace.errors import CheckpointError, ConfigError, DataError
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
-from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.processes import Processes, current_processes
 from globalworkspace.randomness import derived_seed
+from globalworkspace.recipes import default_objectives
 from globalworkspace.standard_table import check_latents, standardize_table
 from globalworkspace.training import checkpoint
 from globalworkspace.training.callbacks import Callback, Training
@@ -65,13 +65,14 @@ class Trainer:
 
     Args:
         config: Settings.
-        objectives: Loss families; default: `default_objectives()`.
+        objectives: Loss families; default: those of the recipe `default`, which knows how many rows
+            are matched and how long the training is.
         part_weights: Domain -> part -> weight of each component in row losses.
         augmentations: Name -> augmentation, for objectives that are `seen_through` that name.
         callbacks: Listeners to the run's events.
 
     Example:
-        >>> Trainer(TrainerConfig(steps=10), default_objectives()).config.steps
+        >>> Trainer(TrainerConfig(steps=10), default_objectives(pairs=100, steps=10)).config.steps
         10
     """
 
@@ -85,7 +86,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.config = config or TrainerConfig()
-        self.objectives = list(objectives) if objectives is not None else default_objectives()
+        self.objectives = None if objectives is None else list(objectives)
         self.part_weights = part_weights
         self.augmentations = augmentations
         self.callbacks = list(callbacks)
@@ -146,7 +147,11 @@ class Trainer:
         if initializer is not None:
             initializer(workspace, training)
         folder = Path(run_dir) if run_dir else None
-        run = _Run(self, workspace, training, held_out, folder, device, processes)
+        objectives = self.objectives
+        if objectives is None:
+            pairs = sum(len(part.matched_rows()) for part in (training, held_out) if part)
+            objectives = default_objectives(pairs, config.steps)
+        run = _Run(self, objectives, workspace, training, held_out, folder, device, processes)
         if resume:
             run.resume()
         elif folder is not None and processes.first:  # an earlier run's are of no use to this one
@@ -167,6 +172,7 @@ class _Run:
     def __init__(
         self,
         trainer: Trainer,
+        objectives: Sequence[Objective],
         workspace: GlobalWorkspace,
         training: Table,
         validation: Table | None,
@@ -192,7 +198,7 @@ class _Run:
         )
         self.orchestrator = LossOrchestrator(
             workspace,
-            trainer.objectives,
+            objectives,
             seed=self.config.seed,
             part_weights=trainer.part_weights,
             augmentations=trainer.augmentations,
@@ -207,13 +213,15 @@ class _Run:
                 "Nothing is trainable: every network of the workspace is frozen. Call "
                 "set_trainable(...)."
             )
+        taught = self.orchestrator.plan(self.sampler.segments).taught
+        self.averages = self.config.ema > 0 or taught  # with 0 a teacher is the network itself
         self.optimizer = FlatAdamW(
             parameters,
             weight_decay=self.config.weight_decay,
-            keep_average=self.config.ema > 0,
+            keep_average=self.averages,
             processes=processes,
         )
-        if self.config.ema and self.orchestrator.plan(self.sampler.segments).taught:
+        if taught:
             teacher = Teacher(workspace)
             self.optimizer.follow({f"workspace.{n}": p for n, p in teacher.parameters().items()})
             self.orchestrator.teacher = teacher
@@ -293,7 +301,7 @@ class _Run:
                 batch = self.sampler.batch(batch_number)
                 report = self._losses_and_gradient(batch, batch_number)
         self.optimizer.step(learning_rate(config, self.step), config.clip_norm)
-        if config.ema:  # a short memory while weights still move fast
+        if self.averages:  # a short memory while weights still move fast
             self.optimizer.update_average(min(config.ema, (1 + self.step) / (10 + self.step)))
         return report
 

@@ -6,9 +6,10 @@ Simple Shapes, 40,000 shapes of which half are matched: latents of the shipped p
 attributes, every column standardised. Shimmer trains on them as in its tutorial: batches of 2,056
 rows, 8,000 steps, workspace 12, networks of width 32, weights 1, 1, 1 and 0.1, AdamW with OneCycle
 up to a rate of 3e-3, through Lightning. Ours trains on the same latents with `mlp` networks and
-`default_objectives`, {ours}. Settings were chosen on the validation rows; errors are mean squared
-errors on the test rows, the mean of both directions. One thread each, CPU time of the whole fit, in
-turns. Ours counts only where its test error is not above shimmer's of the same seed.
+translation 1, contrastive 0.1, demi-cycle 0.1 and back-translation 0.3, {ours}. Settings were
+chosen on the validation rows; errors are mean squared errors on the test rows, the mean of both
+directions. One thread each, CPU time of the whole fit, in turns. Ours counts only where its test
+error is not above shimmer's of the same seed.
 
 Shimmer is installed from its public source (commit d729e5e) with Lightning 2.6.6 in an environment
 of its own. Writes docs/results/time-to-quality.{{md,json}} and time_to_quality_speedup of
@@ -34,6 +35,10 @@ from safetensors.torch import load_file, save_file
 from globalworkspace import GlobalWorkspace, LatentSpec, Table, Trainer, TrainerConfig
 from globalworkspace.data.table import Column
 from globalworkspace.given_latents import GivenLatents
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
 from globalworkspace.pretrained import build_domain, load_domain
 
 PEER = Path(__file__).parent / "peers" / "shimmer_quality.py"
@@ -87,7 +92,8 @@ def train_ours(file: Path, seed: int) -> dict[str, Any]:
         device="cpu", progress=False, seed=seed, validate_every=10**6, keep="last", **OURS
     )
     began = time.process_time()
-    Trainer(config).fit(workspace, table, held_out, latents=True)
+    families = [Translation(1.0), Contrastive(0.1), DemiCycle(0.1), Cycle(0.3, detach=True)]
+    Trainer(config, families).fit(workspace, table, held_out, latents=True)
     seconds = time.process_time() - began
     errors = {}
     for split in ("validation", "test"):

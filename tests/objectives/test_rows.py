@@ -10,7 +10,6 @@ from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.fused import Fused
-from globalworkspace.objectives.presets import default_objectives
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.training.orchestrator import LossOrchestrator
 
@@ -154,17 +153,6 @@ def test_part_weights_reach_the_row_losses():
     one = LossOrchestrator(workspace, [DemiCycle()])(batch).total
     other = LossOrchestrator(workspace, [DemiCycle()], part_weights=weighted)(batch).total
     torch.testing.assert_close(one, other)  # the weighted mean of a single part is that part
-
-
-def test_the_default_objectives_are_fresh_each_time():
-    first, second = default_objectives(), default_objectives()
-    assert [o.name for o in first] == [
-        "translation",
-        "contrastive",
-        "demi_cycle",
-        "back_translation",
-    ]
-    assert not {id(o) for o in first} & {id(o) for o in second}
 
 
 def test_routes_are_hashable_values():

@@ -22,7 +22,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from broken_objectives import BROKEN_OBJECTIVES, Sound  # noqa: E402
 
 OBJECTIVES = [
-    *default_objectives(),
+    *default_objectives(pairs=100, steps=100),
+    DemiCycle(),
+    Cycle(detach=True),
     Contrastive(learn_scale=True, on="code"),
     Cycle(),
     DemiCycle(exclude=["third"]),

@@ -137,9 +137,24 @@ def test_networks_are_copied_only_where_a_route_is_taught(monkeypatch):
     assert len(made) == 1
 
 
-def test_without_an_average_there_is_no_teacher():
-    with pytest.raises(ConfigError, match="Set ema above 0"):
-        fit(ema=0)
+def test_an_average_without_memory_is_the_network_itself():
+    config = TrainerConfig(steps=4, ema=0, device="cpu", progress=False, keep="last")
+    ends = []
+    for teacher in ("there", None):
+        workspace = small_workspace()
+        families = [Translation(), Cycle(1.0, detach=True, teacher=teacher)]
+        Trainer(config, families).fit(workspace, small_table())
+        ends.append({n: p.detach().clone() for n, p in workspace.named_parameters()})
+    for name, weights in ends[0].items():
+        torch.testing.assert_close(weights, ends[1][name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_route_that_needs_a_teacher_says_so():
+    workspace = small_workspace()
+    route = Route(("left",), "left", via=("right",), teacher=(2,))
+    batch = make_batch(workspace, [(("left",), 5)], torch.Generator().manual_seed(0))
+    with pytest.raises(ConfigError, match="is walked by a teacher, and there is none"):
+        RoutePlan(batch.segments, [[route]]).walk(workspace, batch)
 
 
 def test_a_captured_step_sees_the_teacher_move(monkeypatch, caplog):
