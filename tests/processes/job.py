@@ -36,6 +36,8 @@ def families():
         Fused(0.5, subsets="sampled", budget=2),
         Translation(0.3, subsets="sampled", budget=1),
         Cycle(0.2, budget=1),
+        Cycle(0.4, detach=True, teacher="there"),
+        Cycle(0.1, teacher="back"),
     ]
 
 
