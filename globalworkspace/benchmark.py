@@ -17,7 +17,8 @@ from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Objective
 from globalworkspace.training.callbacks import Callback, Training
 from globalworkspace.training.config import TrainerConfig
-from globalworkspace.training.trainer import Trainer, pick_device
+from globalworkspace.training.device import pick_device
+from globalworkspace.training.trainer import Trainer
 from globalworkspace.workspace import GlobalWorkspace
 
 DIMS = (12, 11, 64, 32)

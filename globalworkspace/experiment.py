@@ -47,7 +47,8 @@ from globalworkspace.recipes import usual_decay
 from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
 from globalworkspace.settings import check_keys, construct, section
 from globalworkspace.training.config import TrainerConfig
-from globalworkspace.training.trainer import Trainer, pick_device
+from globalworkspace.training.device import pick_device
+from globalworkspace.training.trainer import Trainer
 from globalworkspace.workspace import GlobalWorkspace
 
 SECTIONS = (

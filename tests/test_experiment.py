@@ -40,9 +40,9 @@ def test_two_runs_of_one_config_agree_to_the_last_digit(folder):
 
 def test_a_run_resumed_half_way_ends_where_an_uninterrupted_one_does(folder, monkeypatch):
     whole = run_experiment(config(), folder / "a", progress=False).evaluation
-    from globalworkspace.training import trainer
+    from globalworkspace.training.run import Run
 
-    step = trainer._Run._step
+    step = Run._step
 
     def stop(run):
         if run.step == 4:
@@ -50,7 +50,7 @@ def test_a_run_resumed_half_way_ends_where_an_uninterrupted_one_does(folder, mon
         return step(run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer._Run, "_step", stop)
+        patch.setattr(Run, "_step", stop)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(config(), folder / "b", progress=False)
     with pytest.raises(ConfigError, match="unfinished run .step-000000004.* --resume"):

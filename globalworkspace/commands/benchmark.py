@@ -40,7 +40,7 @@ class Benchmark:
         import torch
 
         from globalworkspace.benchmark import matmul_peak
-        from globalworkspace.training.trainer import pick_device
+        from globalworkspace.training.device import pick_device
 
         if args.threads:
             torch.set_num_threads(args.threads)

@@ -38,6 +38,7 @@ from globalworkspace.randomness import derived_generator, derived_seed
 from globalworkspace.sheet import write_sheet
 from globalworkspace.training import checkpoint
 from globalworkspace.training.config import TrainerConfig
+from globalworkspace.training.device import pick_device
 from globalworkspace.training.fit_identity import fit_identity, what_changed
 from globalworkspace.training.schedule import learning_rate
 
@@ -153,8 +154,6 @@ class _Fit:
         self.held_out, self.items = items[:number], items if source else items[number:]
         if not source and len(self.items) < 2:
             raise DataError(f"{len(items)} cells are too few to train on. Give at least 2.")
-        from globalworkspace.training.trainer import pick_device
-
         self.device = pick_device(config.device)
         module.to(self.device).requires_grad_(False)
         self.parameters = module.trainable_parameters()

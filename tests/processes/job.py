@@ -20,7 +20,7 @@ from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import current_processes
-from globalworkspace.training import trainer as trainer_module
+from globalworkspace.training import run as run_module
 
 DIMS = (4, 6, 3)
 
@@ -66,17 +66,17 @@ def gradient():
     workspace = small_workspace(DIMS, dropout=0.2).double()
     table = small_table(dims=DIMS)
     kept = {}
-    original = trainer_module.FlatAdamW.step
+    original = run_module.FlatAdamW.step
 
     def step(self, *arguments):
         original(self, *arguments)
         (kept["gradient"],) = (g.clone() for g in self.gradients())
 
-    trainer_module.FlatAdamW.step = step
+    run_module.FlatAdamW.step = step
     try:
         result = trainer(steps=1, clip_norm=0).fit(workspace, table)
     finally:
-        trainer_module.FlatAdamW.step = original
+        run_module.FlatAdamW.step = original
     return {
         "gradient": kept["gradient"],
         "loss": torch.tensor(result.history[0]["loss"], dtype=torch.float64),
@@ -101,7 +101,7 @@ def killed(folder, kills):
     workspace = small_workspace(dropout=0.2)
     training, validation = Table.from_columns(two_views(60)).match(30).hold_out()
     me = current_processes()
-    original = trainer_module._Run._step
+    original = run_module.Run._step
 
     def step(run):
         mark = folder / f"killed-{run.step}"
@@ -110,7 +110,7 @@ def killed(folder, kills):
             os.kill(os.getpid(), signal.SIGKILL)
         return original(run)
 
-    trainer_module._Run._step = step
+    run_module.Run._step = step
     config = settings(steps=30, checkpoint_every=4)
     Trainer(config, families()[:2]).fit(
         workspace, training, validation, run_dir=folder / "run", resume=True

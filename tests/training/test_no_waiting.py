@@ -13,7 +13,8 @@ from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
 from globalworkspace.standard_table import standardize_table
-from globalworkspace.training.trainer import Trainer, _Run
+from globalworkspace.training.run import Run
+from globalworkspace.training.trainer import Trainer
 
 READS = ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__", "nonzero")
 
@@ -37,7 +38,7 @@ def ready_run(fusion="random-softmax"):
     )
     trainer = Trainer(config, families, augmentations={"noisy": Noise(0.1)})
     standard = standardize_table(workspace, table)
-    run = _Run(trainer, workspace, standard, None, None, torch.device("cpu"), Processes())
+    run = Run(trainer, trainer.objectives, workspace, standard, None, None, torch.device("cpu"), Processes())
     workspace.train()
     run._step()
     run.step += 1

@@ -18,8 +18,9 @@ from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
-from globalworkspace.training import trainer as trainer_module
+from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.flat import _Block
+from globalworkspace.training.run import Run
 
 SETTINGS = {
     "steps": 24,
@@ -56,14 +57,14 @@ def run(folder, config=None, **options):
 
 def interrupt(monkeypatch, at, method="_step"):
     """Make the run raise when it comes to step `at`."""
-    original = getattr(trainer_module._Run, method)
+    original = getattr(Run, method)
 
     def failing(self, *arguments):
         if self.step == at:
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(trainer_module._Run, method, failing)
+    monkeypatch.setattr(Run, method, failing)
 
 
 def state_of(folder):
@@ -208,7 +209,7 @@ def expected_gradients(workspace, table, config):
     workspace.fit_standardizers(
         {n: latents[n].cells for n in latents}  # every cell of the table is used
     )
-    standard = trainer_module.standardize_table(workspace, latents)
+    standard = standardize_table(workspace, latents)
     sampler = BatchSampler(standard, matched_rows=16, unmatched_rows=8, seed=config.seed)
     orchestrator = LossOrchestrator(workspace, [Translation()])
     total = sum(orchestrator(sampler.batch(part), 0).total for part in range(2)) / 2
