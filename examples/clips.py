@@ -30,6 +30,10 @@ from globalworkspace_vision.frames import FramesDomain
 from torch import Tensor
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig, encode_table
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
 from globalworkspace.sheet import write_sheet
 
 NUM_FRAMES = 8
@@ -93,7 +97,8 @@ def train(arm: str, rows: Table, steps: int, seed: int) -> GlobalWorkspace:
     )
     training, validation = (encode_table(workspace.domains, part) for part in rows.hold_out(0.2))
     config = TrainerConfig(steps=steps, seed=seed, device="cpu", progress=False)
-    Trainer(config).fit(workspace, training, validation, latents=True)
+    families = [Translation(1.0), Contrastive(0.1), DemiCycle(0.1), Cycle(0.3, detach=True)]
+    Trainer(config, families).fit(workspace, training, validation, latents=True)
     return workspace
 
 

@@ -31,6 +31,10 @@ from step_speed import Latent
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.shards import ShardedLatents, finish_shards, shard_file, write_shards
 from globalworkspace.data.table import Column
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
 from globalworkspace.training.callbacks import Callback, Training
 
 DIM, SHARD_ROWS, DOMAINS = 64, 65_536, ("left", "right")
@@ -107,7 +111,8 @@ def one(job: dict[str, Any]) -> dict[str, float]:
         log_every=10**9,
     )
     watch = Watch(folder if job["disk"] else None)
-    Trainer(config, callbacks=[watch]).fit(workspace, table, latents=True)
+    families = [Translation(1.0), Contrastive(0.1), DemiCycle(0.1), Cycle(0.3, detach=True)]
+    Trainer(config, families, callbacks=[watch]).fit(workspace, table, latents=True)
     return {"s": watch.took, "mib": watch.mib, "peak_mib": peak_mib()}
 
 

@@ -38,7 +38,16 @@ def ready_run(fusion="random-softmax"):
     )
     trainer = Trainer(config, families, augmentations={"noisy": Noise(0.1)})
     standard = standardize_table(workspace, table)
-    run = Run(trainer, trainer.objectives, workspace, standard, None, None, torch.device("cpu"), Processes())
+    run = Run(
+        trainer,
+        trainer.objectives,
+        workspace,
+        standard,
+        None,
+        None,
+        torch.device("cpu"),
+        Processes(),
+    )
     workspace.train()
     run._step()
     run.step += 1
