@@ -6,7 +6,7 @@ A curve is what one recipe reached: matched rows N -> the errors of its seeds, i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import torch
@@ -75,7 +75,7 @@ class Factor:
     value: float
     """Infinite where the other curve never gets there: read "more than `at_least`"."""
     low: float
-    """95 % interval, by drawing seeds again (with replacement)."""
+    """95 % interval, by drawing seeds again (with replacement); not a number for a single one."""
     high: float
     at_least: float
     """The other curve's largest N over `pairs`."""
@@ -84,6 +84,8 @@ class Factor:
         def shown(value: float) -> str:
             return f"> {self.at_least:.3g}" if math.isinf(value) else f"{value:.2f}"
 
+        if math.isnan(self.low):
+            return shown(self.value)
         return f"{shown(self.value)} ({shown(self.low)} to {shown(self.high)})"
 
 
@@ -113,16 +115,19 @@ def pairs_factor(
     generator = torch.Generator().manual_seed(seed)
     own = _drawn_means(curve[pairs], draws, generator)
     others = {n: _drawn_means(errors, draws, generator) for n, errors in reference.items()}
-    found = sorted(
-        needed_pairs({n: drawn[i] for n, drawn in others.items()}, own[i]) / pairs
-        for i in range(draws)
+    low, high = _middle(
+        [
+            needed_pairs({n: drawn[i] for n, drawn in others.items()}, own[i]) / pairs
+            for i in range(draws)
+        ],
+        [curve[pairs], *reference.values()],
     )
     return Factor(
         pairs=pairs,
         level=level,
         value=value,
-        low=found[round(0.025 * (draws - 1))],
-        high=found[round(0.975 * (draws - 1))],
+        low=low,
+        high=high,
         at_least=max(reference) / pairs,
     )
 
@@ -141,7 +146,7 @@ def level_factor(
 
     Returns:
         Infinite where `reference` never gets there, 0 where `curve` does not, not a number where
-        neither does.
+        neither does; the interval is none where there are single seeds alone.
 
     Raises:
         DataError: If either is empty.
@@ -158,10 +163,16 @@ def level_factor(
         ]
         both.append(needed)
     value, *found = (_quotient(b, a) for a, b in zip(*both, strict=True))
-    found = sorted(v for v in found if not math.isnan(v))
-    if not found or math.isnan(value):
-        return value, math.nan, math.nan
-    return value, found[round(0.025 * (len(found) - 1))], found[round(0.975 * (len(found) - 1))]
+    return value, *_middle(found, [*curve.values(), *reference.values()])
+
+
+def _middle(drawn: Sequence[float], seeds: Iterable[Sequence[float]]) -> tuple[float, float]:
+    """The middle 95 % of what a bootstrap drew; nothing is known of single seeds."""
+    found = sorted(v for v in drawn if not math.isnan(v))
+    if not found or all(len(errors) < 2 for errors in seeds):
+        return math.nan, math.nan
+    last = len(found) - 1
+    return found[round(0.025 * last)], found[round(0.975 * last)]
 
 
 def _quotient(above: float, below: float) -> float:

@@ -86,7 +86,11 @@ def draw(lines: Lines, file: str | Path, *, title: str = "") -> Path:
 def _plain_numbers(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    for one, shown in ((axis.xaxis, "{:,.0f}"), (axis.yaxis, "{:.2g}")):
-        one.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        one.set_major_formatter(FuncFormatter(lambda value, _, shown=shown: shown.format(value)))
+    def short(value: float) -> str:
+        return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+    across, up = ((1, 3), short), ((1, 2, 5), "{:.2g}".format)
+    for one, (subs, shown) in ((axis.xaxis, across), (axis.yaxis, up)):
+        one.set_major_locator(LogLocator(subs=subs))
+        one.set_major_formatter(FuncFormatter(lambda value, _, shown=shown: shown(value)))
         one.set_minor_formatter(FuncFormatter(lambda value, _: ""))

@@ -29,10 +29,10 @@ def table_lines(lines: Lines) -> list[str]:
             f"{chosen or 'mean of all directions'}: normalised error on the test rows, by matched "
             "rows (held-out counted)"
         )
-        text.append(f"{'':<20}" + "".join(f"{n:>15,}" for n in numbers))
+        text.append(f"{'':<20}" + "".join(f"{n:>18,}" for n in numbers))
         for name, points in found.items():
             cells = [_cell(points.get(n)) for n in numbers]
-            text.append(f"{name:<20}" + "".join(f"{cell:>15}" for cell in cells))
+            text.append(f"{name:<20}" + "".join(f"{cell:>18}" for cell in cells))
     return text[1:]
 
 
@@ -110,6 +110,8 @@ def _needed(
     factor, low, high = level_factor(points, reference, level)
     if math.isinf(factor):
         return f"{pairs:,.0f} (> {max(reference) / pairs:.1f}x)"
+    if math.isnan(low):
+        return f"{pairs:,.0f} ({factor:.1f}x)"
     return f"{pairs:,.0f} ({factor:.1f}x, {low:.1f}-{high:.1f})"
 
 
@@ -117,4 +119,4 @@ def _cell(values: Any) -> str:
     if not values:
         return ""
     mean, low, _ = interval(values)
-    return f"{mean:.3f}" + ("" if math.isnan(low) else f" ±{mean - low:.3f}")
+    return f"{mean:.3g}" + ("" if math.isnan(low) else f" ±{mean - low:.2g}")
