@@ -39,7 +39,7 @@ def table_lines(lines: Lines) -> list[str]:
 def factor_lines(
     lines: Lines, ours: str = OURS, references: Sequence[str] = (REFERENCE, "paper")
 ) -> list[str]:
-    """How many times fewer pairs `ours` needs than each reference, at each of its N."""
+    """How many times fewer pairs `ours` needs than each reference, at each N that both reach to."""
     text: list[str] = []
     for chosen in [*directions(lines), None]:
         found = curves(lines, chosen)
@@ -49,7 +49,9 @@ def factor_lines(
             if reference not in found:
                 continue
             shown = [
-                f"{n:,}: {pairs_factor(found[ours], found[reference], n)}" for n in found[ours]
+                f"{n:,}: {pairs_factor(found[ours], found[reference], n)}"
+                for n in found[ours]
+                if n >= min(found[reference])
             ]
             text.append(
                 f"{chosen or 'mean of all directions'}: times fewer pairs, {ours} against "

@@ -172,7 +172,8 @@ def page(lines: list[dict[str, Any]]) -> None:
     draw(shown, HOME / "fair.png", title="Simple Shapes: pictures and attributes")
     text = head("Label efficiency", COMMAND, paragraph(__doc__, 1))
     text += ["![error against pairs](label-efficiency/fair.png)", "", *claims(lines), "", "```"]
-    tables = [*table_lines(shown), "", *level_lines(shown), "", *factor_lines(shown)]
+    factors = [*factor_lines(shown), "", *factor_lines(shown, "paper", ["supervised"])]
+    tables = [*table_lines(shown), "", *level_lines(shown), "", *factors]
     text += [*tables, "```", ""]
     text += ablation(lines)
     notes = HOME / "notes.md"
