@@ -147,7 +147,7 @@ def claims(lines: list[dict[str, Any]]) -> list[str]:
         value, low, high = (
             min(v, middle.at_least) for v in (middle.value, middle.low, middle.high)
         )
-        record(claim, value, low, high, "times fewer pairs", len(found["default"][500]), COMMAND)
+        record(claim, value, low, high, "x", len(found["default"][500]), COMMAND)
         text.append(f"- {claim}: " + "; ".join(f"N = {f.pairs:,}: {f}" for f in factors))
     return text + worst_ratio(lines)
 
@@ -168,7 +168,7 @@ def worst_ratio(lines: list[dict[str, Any]]) -> list[str]:
     faded = [n for n in PAIRS if recipe("default").for_pairs(n) is recipe("supervised")]
     same = [((1.0, 1.0, 1.0), f"N = {n:,}") for n in faded]
     (_, low, high), _ = max([*trained, *same], key=lambda w: w[0][1])
-    record("default_worst_ratio_to_supervised", low, low, high, "of the error", number, COMMAND)
+    record("default_worst_ratio_to_supervised", low, low, high, "x", number, COMMAND)
     (ratio, low, high), where = max(trained, key=lambda w: w[0][1])
     return [
         f"- default_worst_ratio_to_supervised: the error of `default` over that of `supervised` is "

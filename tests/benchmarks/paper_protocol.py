@@ -215,7 +215,7 @@ def page() -> None:
                         min(v, found.at_least) for v in (found.low, found.value, found.high)
                     )
                     seeds = len(curves[name][n])
-                    record(claim, middle, low, high, "times fewer pairs", seeds, COMMAND)
+                    record(claim, middle, low, high, "x", seeds, COMMAND)
         text.append("")
     (RESULTS / "paper-protocol.md").write_text("\n".join(text))
 
