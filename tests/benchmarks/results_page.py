@@ -45,7 +45,14 @@ def by_seed(
     """What `one_seed` makes of {"seed", "cache"} for each seed; goes on where it was stopped."""
     jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(seeds)}
     args.cache.mkdir(parents=True, exist_ok=True)
-    return run_jobs(jobs, one_seed, args.cache / f"{name}.jsonl", workers=args.workers, what=name)
+    return run_jobs(
+        jobs,
+        one_seed,
+        args.cache / f"{name}.jsonl",
+        workers=args.workers,
+        what=name,
+        describe=lambda line: str(line["key"]),
+    )
 
 
 def plus_minus(values: Sequence[float]) -> str:
