@@ -110,8 +110,7 @@ def pairs_factor(
             "reference has no points."
         )
     level = _mean(curve[pairs])
-    means = {n: _mean(errors) for n, errors in reference.items()}
-    value = needed_pairs(means, level) / pairs
+    value = needed_pairs(means(reference), level) / pairs
     generator = torch.Generator().manual_seed(seed)
     own = _drawn_means(curve[pairs], draws, generator)
     others = {n: _drawn_means(errors, draws, generator) for n, errors in reference.items()}
@@ -157,9 +156,9 @@ def level_factor(
     both = []
     for points in (curve, reference):
         drawn = {n: _drawn_means(errors, draws, generator) for n, errors in points.items()}
-        needed = [needed_pairs({n: _mean(errors) for n, errors in points.items()}, level)]
+        needed = [needed_pairs(means(points), level)]
         needed += [
-            needed_pairs({n: means[i] for n, means in drawn.items()}, level) for i in range(draws)
+            needed_pairs({n: some[i] for n, some in drawn.items()}, level) for i in range(draws)
         ]
         both.append(needed)
     value, *found = (_quotient(b, a) for a, b in zip(*both, strict=True))
@@ -194,6 +193,11 @@ def error_ratio(errors: Sequence[float], reference: Sequence[float]) -> tuple[fl
     logs = [math.log(a / b) for a, b in zip(errors, reference, strict=True)]
     mean, low, high = (math.exp(v) if not math.isnan(v) else v for v in interval(logs))
     return mean, low, high
+
+
+def means(curve: Curve) -> dict[int, float]:
+    """N -> the mean error of its seeds."""
+    return {n: _mean(errors) for n, errors in curve.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

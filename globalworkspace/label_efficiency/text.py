@@ -9,6 +9,7 @@ from typing import Any
 from globalworkspace.label_efficiency.factors import (
     interval,
     level_factor,
+    means,
     needed_pairs,
     pairs_factor,
 )
@@ -87,12 +88,12 @@ def level_lines(lines: Lines, reference: str = REFERENCE) -> list[str]:
 
 def _levels(found: Mapping[str, Mapping[int, Sequence[float]]]) -> list[float]:
     """At most four round errors, the largest first, spread from the worst mean to the best."""
-    means = [sum(e) / len(e) for points in found.values() for e in points.values()]
-    if not means:
+    errors = [error for points in found.values() for error in means(points).values()]
+    if not errors:
         return []
-    low, high = math.floor(math.log10(min(means))), math.ceil(math.log10(max(means)))
+    low, high = math.floor(math.log10(min(errors))), math.ceil(math.log10(max(errors)))
     steps = [round(m * 10.0**power, 12) for power in range(low, high + 1) for m in (1, 2, 5)]
-    between = sorted((v for v in steps if min(means) <= v < max(means)), reverse=True)
+    between = sorted((v for v in steps if min(errors) <= v < max(errors)), reverse=True)
     if len(between) <= MOST_LEVELS:
         return between
     share = (len(between) - 1) / (MOST_LEVELS - 1)
@@ -102,7 +103,7 @@ def _levels(found: Mapping[str, Mapping[int, Sequence[float]]]) -> list[float]:
 def _needed(
     points: Mapping[int, Sequence[float]], reference: Mapping[int, Sequence[float]], level: float
 ) -> str:
-    pairs = needed_pairs({n: sum(e) / len(e) for n, e in points.items()}, level)
+    pairs = needed_pairs(means(points), level)
     if math.isinf(pairs):
         return f"> {max(points):,}"
     if pairs <= min(points):
