@@ -2,14 +2,16 @@
 
 import contextlib
 import logging
+import statistics
 
 import pytest
 import torch
-from core_domains import small_table, small_workspace
+from core_domains import small_table, small_workspace, two_views
 
-from globalworkspace import TrainerConfig
+from globalworkspace import Table, TrainerConfig
 from globalworkspace.augmentation import Noise
 from globalworkspace.data.sampler import Batch
+from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
@@ -17,6 +19,7 @@ from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
+from globalworkspace.standard_table import standardize_table
 from globalworkspace.training import captured
 from globalworkspace.training.flat import FlatAdamW
 from globalworkspace.training.orchestrator import LossOrchestrator
@@ -86,6 +89,41 @@ def test_dropout_is_the_same_chance_too():
 def test_a_compiled_training_is_the_plain_one(caplog):
     assert_equal(trained(False), trained(True))
     assert "compile=True" not in caplog.text  # no word of a failure
+
+
+def _errors(**options):
+    """Normalised test error of three seeds, of a training of 1,000 steps."""
+    errors = []
+    for seed in range(3):
+        cells = two_views(2000, DIMS, seed)
+        rows = Table.from_columns(cells)
+        workspace = small_workspace(DIMS, hidden_dim=64, seed=seed)
+        config = TrainerConfig(
+            steps=1000, batch_size=64, seed=seed, device="cpu", progress=False, **options
+        )
+        objectives = [Translation(1.0), Contrastive(0.1), DemiCycle(0.5), Cycle(0.5)]
+        training = rows.select(range(1500)).match(300, seed=seed)
+        Trainer(config, objectives).fit(workspace, training)
+        test = standardize_table(workspace, rows.select(range(1500, 2000)))
+        errors.append(statistics.fmean(translation_error(workspace, test).values()))
+    return errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "bf16"},
+        {"precision": "fp32", "compile": True},
+        {"precision": "bf16", "compile": True},
+    ],
+    ids=["bf16", "compiled", "compiled-bf16"],
+)
+def test_what_makes_it_fast_trains_as_well(options):
+    plain, fast = _errors(precision="fp32"), _errors(**options)
+    assert max(plain) < 0.5  # there is something to learn, and it is learnt
+    spread = max(plain) - min(plain)
+    assert abs(statistics.fmean(fast) - statistics.fmean(plain)) <= spread, (plain, fast)
 
 
 def test_an_interrupted_captured_training_goes_on_as_it_would_have(tmp_path):
