@@ -92,14 +92,14 @@ def test_a_compiled_training_is_the_plain_one(caplog):
 
 
 def _errors(**options):
-    """Normalised test error of three seeds, of a training of 1,000 steps."""
+    """Normalised test error of three seeds, of a training of 500 steps."""
     errors = []
     for seed in range(3):
         cells = two_views(2000, DIMS, seed)
         rows = Table.from_columns(cells)
         workspace = small_workspace(DIMS, hidden_dim=64, seed=seed)
         config = TrainerConfig(
-            steps=1000, batch_size=64, seed=seed, device="cpu", progress=False, **options
+            steps=500, batch_size=64, seed=seed, device="cpu", progress=False, **options
         )
         objectives = [Translation(1.0), Contrastive(0.1), DemiCycle(0.5), Cycle(0.5)]
         training = rows.select(range(1500)).match(300, seed=seed)
@@ -110,20 +110,12 @@ def _errors(**options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"precision": "bf16"},
-        {"precision": "fp32", "compile": True},
-        {"precision": "bf16", "compile": True},
-    ],
-    ids=["bf16", "compiled", "compiled-bf16"],
-)
-def test_what_makes_it_fast_trains_as_well(options):
-    plain, fast = _errors(precision="fp32"), _errors(**options)
+def test_what_makes_it_fast_trains_as_well():
+    plain = _errors(precision="fp32")
     assert max(plain) < 0.5  # there is something to learn, and it is learnt
-    spread = max(plain) - min(plain)
-    assert abs(statistics.fmean(fast) - statistics.fmean(plain)) <= spread, (plain, fast)
+    for compiled in (False, True):
+        fast = _errors(precision="bf16", compile=compiled)
+        assert fast == pytest.approx(plain, rel=0.05)
 
 
 def test_an_interrupted_captured_training_goes_on_as_it_would_have(tmp_path):
