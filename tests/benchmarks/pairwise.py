@@ -6,7 +6,7 @@ domain only. What the workspace says of the shape that a sentence tells of is co
 workspace by way of a picture, with two ridge regressions one after the other, and with a ridge
 regression that is given 1,000 pairs of caption and attributes.
 
-    python tests/benchmarks/pairwise.py     # 40 minutes on two cores, 15 more without a cache
+    python tests/benchmarks/pairwise.py     # 12 minutes on two cores, 15 more without a cache
 
 Writes docs/results/pairwise.{md,json} and caption_to_attributes_class_accuracy_without_pairs.
 """
