@@ -7,7 +7,7 @@ constant learning rate; it ends early where no direction has become better for 2
 what counts of it is the *smallest* validation translation loss on its way, those validation rows
 not being counted as pairs. The baseline is weak, and the choice sees the rows that are reported:
 see the fair protocol for what a careful user would get. `default` is ours, in the same protocol and
-with the same networks, schedule and decay as in the fair one.
+with the same networks, schedule and decay as in the fair one; 30,000 steps are enough for it.
 
     python tests/benchmarks/paper_protocol.py --pairing attributes   # many hours; goes on
     python tests/benchmarks/paper_protocol.py --page                 # from what is there
@@ -54,8 +54,8 @@ PAIRINGS = {"attributes": ("picture", "attributes"), "caption": ("picture", "cap
 PAIRS = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000)
 ALL_FOUR_PAIRS, DEFAULT_PAIRS = (1000, 2500, 5000), (1000, 2500)
 """A factor is read where a curve has points: those of the baseline have to reach far."""
-ROWS, VALIDATION, SEEDS, STEPS, TRIAL_STEPS = 500_000, 2_000, 3, 100_000, 20_000
-PATIENCE = 25_000
+ROWS, VALIDATION, SEEDS = 500_000, 2_000, 3
+STEPS, DEFAULT_STEPS, TRIAL_STEPS, PATIENCE = 100_000, 30_000, 20_000, 25_000
 JUDGED_AT = 2500
 SETTINGS = (  # contrastive, demi-cycle, cycle beside translation 1
     (0.1, 1.0, 1.0),
@@ -190,24 +190,23 @@ def grid(pairing: str, args: argparse.Namespace) -> None:
     }
     for seed in range(SEEDS):
         whole = common | {"seed": seed, "steps": STEPS}
-        run(
-            pairing,
-            [
-                *(whole | {"recipe": "translation alone", "pairs": n} for n in PAIRS),
-                *(whole | {"recipe": "default", "pairs": n} for n in DEFAULT_PAIRS),
-                *(
-                    whole | {"recipe": "all four", "pairs": n, "setting": best[n]["setting"]}
-                    for n in ALL_FOUR_PAIRS
-                ),
-            ],
-            args,
-        )
+        ours = whole | {"recipe": "default", "steps": DEFAULT_STEPS}
+        jobs = [
+            *(
+                whole | {"recipe": "all four", "pairs": n, "setting": best[n]["setting"]}
+                for n in ALL_FOUR_PAIRS
+            ),
+            *(ours | {"pairs": n} for n in DEFAULT_PAIRS),
+            *(whole | {"recipe": "translation alone", "pairs": n} for n in PAIRS),
+        ]
+        # what the claims are made from comes first, lest a run is stopped half way
+        run(pairing, sorted(jobs, key=lambda job: job["pairs"] != JUDGED_AT), args)
 
 
 def page() -> None:
     """The page, its figures and the claims, from what is there."""
     text = head("The paper's protocol", COMMAND, paragraph(__doc__, 1))
-    lines = [x for x in read_lines(LINES).values() if x["steps"] == STEPS]
+    lines = [x for x in read_lines(LINES).values() if x["seed"] < SEEDS]
     for pairing in PAIRINGS:
         held = [line for line in lines if line["pairing"] == pairing]
         if not held:
