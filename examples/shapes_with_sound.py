@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from globalworkspace_shapes.attributes import sample_attributes
 from globalworkspace_shapes.dataset import ALL_DOMAINS, load
-from globalworkspace_shapes.demo import demo_domains, demo_objectives
+from globalworkspace_shapes.demo import demo_domains
 from globalworkspace_shapes.render import render
 from globalworkspace_shapes.scoring import (
     FACTORS,
@@ -50,12 +50,15 @@ from globalworkspace import (
     encode_table,
 )
 from globalworkspace.closed_form import ridge
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.translation import Translation
 from globalworkspace.pretrained import load_domain
 from globalworkspace.run_folder import save_run
 from globalworkspace.sheet import Section, write_page
 
 SOUND_WEIGHTS = "package:globalworkspace_shapes/weights/sound"
-WRITER_WEIGHTS = "package:globalworkspace_shapes/weights/caption"
 DIRECTIONS = tuple(
     (source, target)
     for target in ("picture", "attributes", "sound")
@@ -69,9 +72,8 @@ Domains = dict[str, DomainModule]
 
 
 def specialists() -> Domains:
-    """The demo's pictures and attributes; the writer and the sounds that the plugin ships."""
-    domains = {**demo_domains(), "sound": load_domain(SOUND_WEIGHTS)}
-    return domains | {"caption": load_domain(WRITER_WEIGHTS)}
+    """The demo's, and the sounds that the plugin ships."""
+    return {**demo_domains(), "sound": load_domain(SOUND_WEIGHTS)}
 
 
 def shapes(args: argparse.Namespace) -> tuple[Table, Table, Table]:
@@ -84,7 +86,7 @@ def shapes(args: argparse.Namespace) -> tuple[Table, Table, Table]:
 def train(
     domains: Domains, training: Table, validation: Table, args: argparse.Namespace
 ) -> GlobalWorkspace:
-    """One workspace on tables of latents, with the demo's objectives."""
+    """One workspace on tables of latents, with the paper's families, cycles by back-translation."""
     workspace = GlobalWorkspace(domains, dim=32, seed=args.seed)
     settings = TrainerConfig(
         steps=args.steps,
@@ -94,7 +96,13 @@ def train(
         seed=args.seed,
         progress=not args.quiet,
     )
-    trainer = Trainer(settings, demo_objectives())
+    families = [
+        Translation(1.0, many_to_one=False),
+        Contrastive(0.1),
+        DemiCycle(0.1),
+        Cycle(0.3, detach=True),
+    ]
+    trainer = Trainer(settings, families)
     trainer.fit(workspace, training, validation, latents=True, run_dir=args.out)
     return workspace
 

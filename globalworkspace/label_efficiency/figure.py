@@ -40,13 +40,22 @@ def directions(lines: Lines) -> list[str]:
     return list(dict.fromkeys(name for line in lines for name in line["errors"]))
 
 
-def draw(lines: Lines, file: str | Path, *, title: str = "") -> Path:
+def draw(
+    lines: Lines,
+    file: str | Path,
+    *,
+    title: str = "",
+    across: str = "matched rows (held-out counted)",
+    up: str = "normalised error on test rows",
+) -> Path:
     """Draw mean and 95 % interval of every recipe and baseline to a PNG or SVG file.
 
     Args:
         lines: What `label_efficiency` returned.
         file: Where to; its suffix says what.
         title: Above the panels.
+        across: What N counts.
+        up: What the errors are.
 
     Raises:
         ConfigError: If matplotlib is not installed.
@@ -71,10 +80,10 @@ def draw(lines: Lines, file: str | Path, *, title: str = "") -> Path:
             axis.plot(numbers, means, color=f"C{index % 10}", label=label, ms=4, lw=1.4, **style)
             floors = [max(low, mean / 10) for low, mean in zip(lows, means, strict=True)]
             axis.fill_between(numbers, floors, highs, color=f"C{index % 10}", alpha=0.15, lw=0)
-        axis.set(xscale="log", yscale="log", title=name, xlabel="matched rows (held-out counted)")
+        axis.set(xscale="log", yscale="log", title=name, xlabel=across)
         axis.grid(True, which="both", alpha=0.2)
         _plain_numbers(axis)
-    axes[0].set_ylabel("normalised error on test rows")
+    axes[0].set_ylabel(up)
     axes[-1].legend(fontsize=8)
     figure.suptitle(title)
     target = Path(file)

@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 
 from claims import record
-from globalworkspace_shapes.demo import DemoConfig, Judge, demo_domains, prepare, train_arm
+from globalworkspace_shapes.demo import DemoConfig, demo_domains, prepare, train_arm
+from globalworkspace_shapes.judge import Judge
 
 from globalworkspace import LatentStore
 
@@ -47,8 +48,11 @@ def measure(seeds: int) -> None:
             _, training, validation, raw_test, test = prepare(domains, config, LatentStore(folder))
             judge = Judge(domains, raw_test, test)
             matched = training.select(training.matched_rows())
-            for name, data in (("semi", training), ("matched_only", matched)):
-                arm = judge.judge(train_arm(domains, data, validation, config))
+            for name, data, used in (
+                ("semi", training, "default"),
+                ("matched_only", matched, "supervised"),
+            ):
+                arm = judge.judge(train_arm(domains, data, validation, config, used))
                 rows.append(
                     {
                         "seed": seed,

@@ -29,7 +29,7 @@ import torch
 from captions import training_latents
 from claims import record
 from label_efficiency import HOME, ROOT, latents, specialists
-from results_page import RESULTS, head, paragraph
+from results_page import RESULTS, head, paragraph, plus_minus
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.translation import direction
@@ -212,27 +212,47 @@ def page() -> None:
         if not held:
             continue
         figure = f"paper-{pairing}.png"
-        draw(held, HOME / figure, title=f"the paper's protocol: pictures and {pairing}")
+        draw(
+            held,
+            HOME / figure,
+            title=f"the paper's protocol: pictures and {pairing}",
+            across="matched rows",
+            up="smallest validation loss",
+        )
         text += [f"## Pictures and {pairing}", "", f"![losses](label-efficiency/{figure})", ""]
         curves: dict[str, dict[int, list[float]]] = {}
         for line in sorted(held, key=lambda x: x["seed"]):
             total = sum(line["errors"].values())
             curves.setdefault(line["recipe"], {}).setdefault(line["pairs"], []).append(total)
+        text += ["| matched rows | " + " | ".join(curves) + " |", "|---" * (len(curves) + 1) + "|"]
+        for n in PAIRS:
+            cells = [_cell(points.get(n, [])) for points in curves.values()]
+            text.append(f"| {n:,} | " + " | ".join(cells) + " |")
+        seeds = min(len(values) for points in curves.values() for values in points.values())
+        text += ["", f"Sum of both directions; {seeds} of {SEEDS} seeds so far.", ""]
         for name, claim in (
             ("all four", "pairs_factor_paper_protocol"),
             ("default", "pairs_factor_paper_protocol_default"),
         ):
-            for n in curves.get(name, {}):
+            for n in sorted(curves.get(name, {})):
                 found = pairs_factor(curves[name], curves["translation alone"], n)
                 text.append(f"- {name}, N = {n:,}: {found} times fewer pairs")
                 if n == JUDGED_AT and pairing == "attributes":
-                    low, middle, high = (
-                        min(v, found.at_least) for v in (found.low, found.value, found.high)
-                    )
                     seeds = len(curves[name][n])
-                    record(claim, middle, low, high, "x", seeds, COMMAND)
+                    ends = (found.low, found.high) if seeds > 1 else (found.value, found.value)
+                    low, middle, high = (
+                        min(v, found.at_least) for v in (ends[0], found.value, ends[1])
+                    )
+                    unit = "x or more" if math.isinf(found.value) else "x"
+                    record(claim, middle, low, high, unit, seeds, COMMAND)
         text.append("")
     (RESULTS / "paper-protocol.md").write_text("\n".join(text))
+
+
+def _cell(values: list[float]) -> str:
+    if len(values) > 1:
+        return plus_minus(values)
+    return f"{values[0]:.4f}" if values else ""
 
 
 def main() -> None:

@@ -12,11 +12,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from globalworkspace_shapes.attributes import CLASSES, ShapeAttributes
-from globalworkspace_shapes.captions import read_caption
+from globalworkspace.errors import DataError
+from globalworkspace_shapes.attributes import (
+    CLASSES,
+    LIGHTNESS_RANGE,
+    SIZE_RANGE,
+    ShapeAttributes,
+)
+from globalworkspace_shapes.captions import PLACE_LOW, PLACE_SPAN, CaptionFacts, read_caption
 
 FACTORS = ("x", "y", "size", "rotation", "r", "g", "b")
 """Factors scored by R²; rotation as the mean of its cosine and sine."""
+
+_MIDDLE = PLACE_LOW + PLACE_SPAN / 2
+_GRAY = sum(LIGHTNESS_RANGE) / 2 / 255
+_NOTHING = CaptionFacts(
+    category=-1,
+    size_bin=-1,
+    size_range=(float(SIZE_RANGE[0]), float(SIZE_RANGE[1])),
+    color_name="",
+    rgb=(_GRAY, _GRAY, _GRAY),
+    x=_MIDDLE,
+    y=_MIDDLE,
+    place_tolerance=PLACE_SPAN / 2,
+    rotation=None,
+    rotation_tolerance=None,
+)
 
 Facts = dict[str, Tensor]
 """`shape` -> (N,) class index; each numeric factor -> (N,), rotation -> (N, 2) as (cos, sin)."""
@@ -31,8 +52,12 @@ def facts_of_attributes(columns: Mapping[str, Sequence[float] | Sequence[str] | 
 
 
 def facts_of_captions(captions: Sequence[str]) -> Facts:
-    """The facts that sentences tell; a word's middle value stands for all it can mean."""
-    read = [read_caption(text) for text in captions]
+    """The facts that sentences tell; a word's middle value stands for all it can mean.
+
+    A sentence that the grammar cannot read tells nothing: its class is wrong, and its numbers are
+    the middle of all that there are.
+    """
+    read = [_read(text) for text in captions]
     angles = torch.tensor([0.0 if fact.rotation is None else fact.rotation for fact in read])
     told = torch.tensor([fact.rotation is not None for fact in read])
     numbers = {
@@ -44,6 +69,13 @@ def facts_of_captions(captions: Sequence[str]) -> Facts:
     }
     colors = torch.tensor([list(fact.rgb) for fact in read], dtype=torch.float32)
     return numbers | {name: colors[:, i] for i, name in enumerate("rgb")}
+
+
+def _read(text: str) -> CaptionFacts:
+    try:
+        return read_caption(text)
+    except DataError:
+        return _NOTHING
 
 
 def on_circle(angles: Tensor) -> Tensor:

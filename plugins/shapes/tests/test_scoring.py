@@ -44,6 +44,13 @@ def test_captions_tell_the_class_exactly_and_the_rest_nearly() -> None:
     assert all(found[name] > 0.85 for name in FACTORS)
 
 
+def test_a_sentence_that_cannot_be_read_tells_nothing() -> None:
+    attributes = shapes(1000)
+    found = score(facts_of_captions(["so be it"] * 1000), facts_of_attributes(attributes.columns()))
+    assert found["class"] == 0.0
+    assert all(abs(found[name]) < 0.05 for name in FACTORS)
+
+
 def test_the_probe_reads_latents_that_hold_the_facts_and_not_others() -> None:
     attributes, unseen = shapes(4000, 1), shapes(1000, 2)
 
