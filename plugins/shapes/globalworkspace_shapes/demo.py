@@ -279,7 +279,7 @@ def run_demo(folder: Path, config: DemoConfig) -> tuple[Arm, Arm]:
     draw_sheet(
         sheet,
         _sheet_items(full.workspace, raw_test, test),
-        f"{config.pairs} matched rows, unseen shapes",
+        f"{config.pairs:,} matched rows, unseen shapes",
     )
     print(f"\nSaved in {folder}; look at {sheet}. {time.monotonic() - began:.0f} s in all.")
     sentence = raw_test["caption"].cells[0]
