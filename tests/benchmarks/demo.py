@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -25,17 +24,9 @@ from globalworkspace_shapes.demo import DemoConfig, demo_domains, prepare, train
 from globalworkspace_shapes.judge import Judge
 
 from globalworkspace import LatentStore
+from globalworkspace.label_efficiency import interval
 
 ROOT = Path(__file__).parents[2]
-STUDENT_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-"""Two-sided 95 % quantile of Student's t for this many seeds (one degree of freedom less)."""
-
-
-def interval(values: list[float]) -> tuple[float, float, float]:
-    """Mean and 95 % interval of the mean."""
-    mean = statistics.fmean(values)
-    half = STUDENT_95[len(values)] * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
 
 
 def measure(seeds: int) -> None:
