@@ -241,7 +241,7 @@ def _fewer_sentences(table: Table, number: int) -> Table:
     captions = table["caption"]
     known = captions.present.clone()
     alone = table.groups().get(("caption",), torch.tensor([], dtype=torch.int64))
-    known[alone[number:]] = False
+    known[alone[max(number, 0) :]] = False
     columns = {**table.columns, "caption": captions.keep(known)}
     return Table(columns, table.origin).only(table)
 
