@@ -25,25 +25,24 @@ from typing import Any
 
 import torch
 from claims import record
-from globalworkspace_shapes.dataset import attribute_columns, load
+from globalworkspace_shapes.dataset import load
+from globalworkspace_shapes.demo import demo_domains
 from globalworkspace_shapes.words import FIGURES, word_accuracy
 from globalworkspace_text.best_of import write_best
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from globalworkspace import DomainModule, GlobalWorkspace, Table, Trainer, TrainerConfig
+from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.closed_form import ridge
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
-from globalworkspace.pretrained import build_domain, load_domain
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 ROWS, CHUNK, TEST_ROWS = 600_000, 30_000, 1_000
 FEW_ROWS, PAIRS = 12_000, 500
-WEIGHTS = "package:globalworkspace_shapes/weights/{}"
 Latents = dict[str, Tensor]
 BEST_OF = (
     "*workspace*: the likeliest word each time. *best of 32*: that sentence and 31 drawn ones, of "
@@ -54,20 +53,11 @@ BEST_OF = (
 )
 
 
-def domains() -> dict[str, DomainModule]:
-    """The frozen specialists."""
-    return {
-        "picture": load_domain(WEIGHTS.format("picture")),
-        "caption": load_domain(WEIGHTS.format("caption")),
-        "attributes": build_domain("attributes", {"columns": attribute_columns()}),
-    }
-
-
 def encode(job: tuple[str, int, int, Path]) -> Path:
     """Latents of one chunk of shapes, a data set of its own seed; kept in the cache."""
     split, rows, seed, cache = job
     torch.set_num_threads(1)
-    modules = domains()
+    modules = demo_domains()
     prints = "".join(module.fingerprint() for module in modules.values())
     name = hashlib.sha256(f"{split} {rows} {seed} {prints}".encode()).hexdigest()[:16]
     file = cache / f"{name}.safetensors"
@@ -101,7 +91,7 @@ class Judge:
     """Scores what is written for the pictures of the test rows."""
 
     def __init__(self, cache: Path) -> None:
-        self.modules = domains()
+        self.modules = demo_domains()
         self.latents = load_file(encode(("test", TEST_ROWS, 0, cache)))
         self.truth = load("test", TEST_ROWS, 0, domains=["attributes"])["attributes"].cells
 

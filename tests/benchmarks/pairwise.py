@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from captions import ROOT, domains, encode, training_latents
+from captions import ROOT, encode, training_latents
 from claims import record
+from globalworkspace_shapes.demo import demo_domains
 from globalworkspace_shapes.scoring import FACTORS, facts_of_attributes, score
 from results_page import by_seed, head, keep, paragraph, plus_minus
 from safetensors.torch import load_file
@@ -63,7 +64,7 @@ def shown(latents: dict[str, Tensor], seed: int) -> Table:
 def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     """All arms of one seed, scored on the test rows."""
     seed, cache = job["seed"], Path(job["cache"])
-    modules = domains()
+    modules = demo_domains()
     latents = {n: x[:ROWS] for n, x in training_latents(ROWS, cache).items()}
     test = load_file(encode(("test", TEST_ROWS, 0, cache)))
     table = shown(latents, seed)

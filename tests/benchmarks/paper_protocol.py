@@ -28,7 +28,8 @@ from typing import Any
 import torch
 from captions import training_latents
 from claims import record
-from label_efficiency import HOME, ROOT, latents, specialists
+from globalworkspace_shapes.demo import demo_domains
+from label_efficiency import HOME, ROOT, latents
 from results_page import RESULTS, head, paragraph, plus_minus
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
@@ -43,7 +44,6 @@ from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
-from globalworkspace.pretrained import load_domain
 from globalworkspace.recipes import recipe, usual_decay
 from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.callbacks import Callback, Training
@@ -104,12 +104,11 @@ _HELD: dict[str, Any] = {}
 def start(pairing: str, cache: str, caption_cache: str) -> None:
     """Load the latents of a pairing."""
     names = PAIRINGS[pairing]
-    modules = specialists()
+    modules = demo_domains()
     if pairing == "attributes":
         table = latents("train", ROWS + 50_000, Path(cache))
         held = {name: table[name].cells for name in names}
     else:
-        modules["caption"] = load_domain("package:globalworkspace_shapes/weights/caption")
         held = {n: x for n, x in training_latents(600_000, Path(caption_cache)).items()}
     _HELD["latents"] = {name: held[name][:ROWS] for name in names}
     _HELD["validation"] = {name: held[name][ROWS : ROWS + VALIDATION] for name in names}

@@ -45,7 +45,7 @@ def by_seed(
     """What `one_seed` makes of {"seed", "cache"} for each seed; goes on where it was stopped."""
     jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(seeds)}
     args.cache.mkdir(parents=True, exist_ok=True)
-    return run_jobs(
+    lines = run_jobs(
         jobs,
         one_seed,
         args.cache / f"{name}.jsonl",
@@ -53,6 +53,9 @@ def by_seed(
         what=name,
         describe=lambda line: str(line["key"]),
     )
+    for line in lines:
+        del line["cache"]  # a folder of this machine, which is nobody else's business
+    return lines
 
 
 def plus_minus(values: Sequence[float]) -> str:
