@@ -26,11 +26,12 @@ from typing import Any
 
 import torch
 from results_page import claim_median, head, keep, measured, paragraph
-from step_speed import Latent
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.shards import ShardedLatents, finish_shards, shard_file, write_shards
 from globalworkspace.data.table import Column
+from globalworkspace.given_latents import GivenLatents
+from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
@@ -101,7 +102,9 @@ def one(job: dict[str, Any]) -> dict[str, float]:
         cells: Any = latents if job["disk"] else torch.cat(list(latents.split(SHARD_ROWS)))
         columns[name] = Column(cells, torch.arange(rows), torch.ones(rows, dtype=torch.int64))
     table = Table(columns, columns["left"].first)
-    workspace = GlobalWorkspace({name: Latent(DIM) for name in DOMAINS}, dim=12, hidden_dim=128)
+    workspace = GlobalWorkspace(
+        {name: GivenLatents(LatentSpec.continuous(DIM)) for name in DOMAINS}, dim=12, hidden_dim=128
+    )
     config = TrainerConfig(
         steps=WARM_UP + job["steps"],
         batch_size=2048,
