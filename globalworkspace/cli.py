@@ -2,13 +2,15 @@
 
 Commands come from the registry, the core's own like anyone else's; a command's module is imported
 only when it is called. Exit codes: 0 done, 1 the command itself says no (`plugins --check`), 2 bad
-input, 130 interrupted.
+input or a disk that cannot be written to, 130 interrupted (Ctrl-C), 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -38,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"globalworkspace {__version__}")
         return 0
     shown, warnings.showwarning = warnings.showwarning, _show_warning
+    ended = _end_on_sigterm()
     try:
         registration = get_registry().find("command", words[0])
         loaded: Any = registration.load()
@@ -57,11 +60,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         print(f'error: "{error.filename}" cannot be used: {error.strerror}.', file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "interrupted", file=sys.stderr)
         return 130
     finally:
         warnings.showwarning = shown
+        if ended is not None:
+            signal.signal(signal.SIGTERM, ended)
+
+
+def _end_on_sigterm() -> Any:
+    """Let SIGTERM unwind the stack, so that what is half-written is cleared; the old handler."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def end(*_: Any) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    return signal.signal(signal.SIGTERM, end)
 
 
 def _overview() -> str:

@@ -35,6 +35,16 @@ class CheckpointError(WorkspaceError):
     """A saved file is missing, damaged or was made by something this version cannot read."""
 
 
+class StorageError(WorkspaceError, OSError):
+    """Something cannot be written: no space, no right to, no such disk.
+
+    `errno` and `filename` are those of the system's error.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, or nothing."""
     close = difflib.get_close_matches(given, list(known), n=1)

@@ -10,7 +10,7 @@ recipe               on top of the file: "default" (without one, too), "supervis
 [[objectives]]       instead of a recipe: kind, weight, ...
 [initializer]        optional: kind and settings
 [augmentations.NAME] optional: kind and settings; an objective with view = "NAME" sees its rows so
-[encoding]           optional: settings of EncodingConfig: precision, shard_rows, batch_size
+[encoding]           optional: settings of EncodingConfig: precision, shard_rows, unreadable, ...
 [training]           settings of TrainerConfig
 [[callbacks]]        optional: kind and settings of listeners to training
 [[evaluations]]      optional: kind and settings, beside translation and retrieval
@@ -39,12 +39,13 @@ from globalworkspace.components import (
 from globalworkspace.data.encoding import EncodingConfig, encode_table
 from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.table import Table
+from globalworkspace.data.unreadable import without_unreadable
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
-from globalworkspace.files import write_json
+from globalworkspace.files import write_json, writing
 from globalworkspace.processes import current_processes, restarted
 from globalworkspace.recipes import usual_decay
-from globalworkspace.run_folder import clear_run, refuse_unfinished, save_run
+from globalworkspace.run_folder import CONFIG, clear_run, refuse_another, save_run
 from globalworkspace.settings import check_keys, construct, section
 from globalworkspace.training.config import TrainerConfig
 from globalworkspace.training.device import pick_device
@@ -173,33 +174,36 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
 
 
 def run_experiment(
-    config: Mapping[str, Any], folder: str | Path, *, resume: bool = False, progress: bool = True
+    config: Mapping[str, Any], folder: str | Path, *, resume: bool = True, progress: bool = True
 ) -> Experiment:
     """Train and judge a workspace as `config` says.
 
     Args:
         config: Nested settings, see the top of this module.
         folder: The run folder.
-        resume: Go on from its newest checkpoint; processes that `torchrun` has started again after
-            a failure do so unasked.
+        resume: Go on from its newest checkpoint, if there is one; of a finished run, only the
+            evaluation is made again. False: begin anew, whatever the folder holds (processes that
+            `torchrun` has started again after a failure go on all the same).
         progress: Show bars.
 
     Raises:
-        WorkspaceError: On any setting or cell that cannot be used; nothing in the folder is lost.
+        WorkspaceError: On any setting or cell that cannot be used, or if the folder holds a run of
+            another config; nothing in the folder is lost.
     """
     processes = current_processes()
     resume, progress = resume or restarted(), progress and processes.first
     home = Path(folder)
-    if not resume:
-        refuse_unfinished(home, FINISHED)
+    if resume:
+        refuse_another(home, config)
     plan = plan_experiment(config, progress=progress)
     workspace = plan.workspace
-    processes.wait()  # everyone has looked for an unfinished run
+    processes.wait()  # everyone has looked at the folder
     if processes.first:
         if not resume:
             clear_run(home, FINISHED)
-        home.mkdir(parents=True, exist_ok=True)
-        write_json(home / "config.json", config)
+        with writing(home):
+            home.mkdir(parents=True, exist_ok=True)
+        write_json(home / CONFIG, config)
     store = LatentStore(home / "latents")
 
     def encoded(table: Table) -> Table:
@@ -212,7 +216,8 @@ def run_experiment(
             **attrs.asdict(plan.encoding),
         )
 
-    training, held_out = encoded(plan.training), encoded(plan.held_out)
+    raw, training = without_unreadable(plan.training, encoded(plan.training))
+    held_raw, held_out = without_unreadable(plan.held_out, encoded(plan.held_out))
     result = plan.trainer.fit(
         workspace,
         training,
@@ -222,11 +227,12 @@ def run_experiment(
         resume=resume,
         initializer=plan.initializer,
     )
-    judged, judged_on = HeldOut(raw=plan.held_out, latents=held_out), "validation"
+    judged, judged_on = HeldOut(raw=held_raw, latents=held_out), "validation"
     if plan.test is not None:
-        judged, judged_on = HeldOut(raw=plan.test, latents=encoded(plan.test)), "test"
+        test_raw, test = without_unreadable(plan.test, encoded(plan.test))
+        judged, judged_on = HeldOut(raw=test_raw, latents=test), "test"
     if processes.first:
-        save_run(home, workspace, plan.training, training)
+        save_run(home, workspace, raw, training)
     evaluation = {
         "rows": judged_on,
         "data": plan.raw.describe(),

@@ -301,12 +301,8 @@ class Standardizer(nn.Module):
     @classmethod
     def identity(cls, spec: LatentSpec) -> Standardizer:
         """A standardizer that changes nothing, until statistics are known."""
-        return cls(
-            spec,
-            torch.zeros(spec.dim),
-            torch.ones(spec.dim),
-            torch.ones(spec.dim, dtype=torch.bool),
-        )
+        ones = torch.ones(spec.dim, device="cpu")  # whatever the default: it is read
+        return cls(spec, torch.zeros_like(ones), ones, ones.bool())
 
     @classmethod
     def fit(

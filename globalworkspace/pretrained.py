@@ -19,18 +19,26 @@ from torch import Tensor
 from globalworkspace import __version__
 from globalworkspace.domain import DomainModule, HasAssets, freeze
 from globalworkspace.errors import CheckpointError, DomainError, PluginError, WorkspaceError
-from globalworkspace.latents import LatentSpec, Standardizer
-from globalworkspace.references import resolve
-from globalworkspace.registry import Registration, get_registry
-from globalworkspace.saved_kinds import describe_kind, find_saved
-from globalworkspace.settings import located
-from globalworkspace.training.checkpoint import (
-    load_json,
+from globalworkspace.folders import (
+    is_there,
     load_tensors,
     save_tensors,
     verify_folder,
     write_folder,
+    write_text,
 )
+from globalworkspace.latents import LatentSpec, Standardizer
+from globalworkspace.references import resolve
+from globalworkspace.registry import Registration, get_registry
+from globalworkspace.saved_config import (
+    read_domain_config,
+    read_spec,
+    read_workspace_config,
+    refuse_far_larger,
+    refuse_numbers,
+)
+from globalworkspace.saved_kinds import describe_kind, find_saved
+from globalworkspace.settings import located
 from globalworkspace.workspace import GlobalWorkspace
 
 CONFIG, WEIGHTS, CARD, ASSETS = "config.json", "model.safetensors", "README.md", "assets"
@@ -81,7 +89,7 @@ def load_domain(folder: str | Path) -> DomainModule:
         PluginError: If no installed plugin brings its kind.
     """
     path = resolve(folder)
-    if not path.is_dir():
+    if not is_there(path):
         raise CheckpointError(f'"{path}" is no folder that save_domain() wrote.')
     verify_folder(path)
     return _read_domain(path)
@@ -133,7 +141,7 @@ def _write_domain(module: DomainModule, folder: Path) -> None:
         text = json.dumps(entry, indent=2)
     except TypeError as error:
         raise DomainError(f"{type(module).__name__}.config() must be JSON-able: {error}.") from None
-    (folder / CONFIG).write_text(text)
+    write_text(folder / CONFIG, text)
     if entry["stores_weights"]:
         save_tensors(folder / WEIGHTS, module.state_dict())
     if module.stores_weights and isinstance(module, HasAssets):
@@ -142,15 +150,16 @@ def _write_domain(module: DomainModule, folder: Path) -> None:
 
 
 def _read_domain(folder: Path) -> DomainModule:
-    entry = load_json(folder / CONFIG)
-    if not isinstance(entry, dict) or "kind" not in entry:
-        raise CheckpointError(f'"{folder / CONFIG}" does not describe a domain.')
+    entry = read_domain_config(folder / CONFIG)
     if entry["kind"] is None:
         raise PluginError(
             f"Its class {entry.get('class')} was not registered by a plugin; pass the module: "
             f"from_pretrained(path, domains={{...}})."
         )
-    module = _built(find_saved("domain", entry), entry["config"])
+    found = find_saved("domain", entry)
+    if entry["stores_weights"]:
+        refuse_far_larger(folder / WEIGHTS, lambda: _built(found, entry["config"]))
+    module = _built(found, entry["config"])
     _fill_domain(module, entry, folder)
     return freeze(module)
 
@@ -193,12 +202,12 @@ def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
                 for name in names
             },
         }
-        (scratch / CONFIG).write_text(json.dumps(config, indent=2))
+        write_text(scratch / CONFIG, json.dumps(config, indent=2))
         save_tensors(scratch / WEIGHTS, workspace.state_dict())
         for name in names:
             (scratch / "domains" / name).mkdir(parents=True)
             _write_domain(workspace.domains[name], scratch / "domains" / name)
-        (scratch / CARD).write_text(_model_card(workspace))
+        write_text(scratch / CARD, _model_card(workspace))
 
     write_folder(Path(folder), fill)
 
@@ -220,10 +229,10 @@ def load_workspace(
         PluginError: If no installed plugin brings the fusion, or the network of any domain.
     """
     path = Path(folder).expanduser()
-    if not path.is_dir():
+    if not is_there(path):
         raise CheckpointError(f'"{path}" is no folder that save_pretrained() wrote.')
     verify_folder(path)
-    config = load_json(path / CONFIG)
+    config = read_workspace_config(path / CONFIG)
     given = dict(domains or {})
     unknown = [name for name in given if name not in config["domains"]]
     if unknown:
@@ -237,7 +246,7 @@ def load_workspace(
         if name in left_out:
             warnings.warn(f'Domain "{name}" is left out: {left_out[name]}', stacklevel=3)
             continue
-        spec = LatentSpec.from_json(entry["latent"])
+        spec = read_spec(entry["latent"], path / CONFIG)
         home = path / "domains" / name
         if name in given:
             if given[name].latent.dim != spec.dim:
@@ -245,7 +254,7 @@ def load_workspace(
                     f'The module given for domain "{name}" has {given[name].latent.dim} latent '
                     f"dimensions, the saved one {spec.dim}."
                 )
-            _fill_domain(given[name], load_json(home / CONFIG), home)
+            _fill_domain(given[name], read_domain_config(home / CONFIG), home)
             modules[name] = given[name]
             continue
         try:
@@ -254,8 +263,8 @@ def load_workspace(
             raise
         except WorkspaceError as error:
             warnings.warn(f'Domain "{name}" works on latents only: {error}', stacklevel=3)
-            modules[name] = MissingDomain(name, spec, str(error), load_json(home / CONFIG))
-    workspace = GlobalWorkspace(modules, **settings)
+            modules[name] = MissingDomain(name, spec, str(error), read_domain_config(home / CONFIG))
+    workspace = _built_workspace(modules, settings, path)
     weights = {
         key: value
         for key, value in load_tensors(path / WEIGHTS).items()
@@ -273,6 +282,26 @@ def load_workspace(
     except RuntimeError as error:
         raise CheckpointError(f'The weights in "{path}" do not fit its config: {error}') from None
     return workspace.eval()
+
+
+def _built_workspace(
+    modules: Mapping[str, DomainModule], settings: Mapping[str, Any], path: Path
+) -> GlobalWorkspace:
+    """A new workspace of saved settings, which must not be far larger than its weights."""
+
+    def empty() -> GlobalWorkspace:
+        places = {n: MissingDomain(n, module.latent, "", {}) for n, module in modules.items()}
+        return GlobalWorkspace(places, **settings)
+
+    refuse_numbers(path / WEIGHTS, sum(module.latent.dim for module in modules.values()))
+    refuse_far_larger(path / WEIGHTS, empty)
+    try:
+        return GlobalWorkspace(modules, **settings)
+    except TypeError as error:
+        raise CheckpointError(
+            f'The settings in "{path / CONFIG}" do not fit this globalworkspace: {error}. Use the '
+            "one that saved them."
+        ) from error
 
 
 def _known_kinds(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

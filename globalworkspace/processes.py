@@ -66,6 +66,12 @@ class Processes:
             distributed.broadcast(values, src=0)
         return values
 
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is true in some process."""
+        if self.size == 1:
+            return flag
+        return bool(self.add(torch.tensor(float(flag))) > 0)
+
     def agree(self, value: float) -> float:
         """The first process's `value` everywhere."""
         if self.size == 1:

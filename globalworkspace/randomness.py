@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import torch
 
@@ -16,6 +18,17 @@ def derived_seed(*keys: object) -> int:
 def derived_generator(*keys: object) -> torch.Generator:
     """A CPU generator seeded from the keys."""
     return torch.Generator().manual_seed(derived_seed(*keys))
+
+
+@contextlib.contextmanager
+def dropout_of(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout inside is a function of the seed; the process's own generators stay as they are."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed walks all kinds of devices
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 class Chance:

@@ -2,6 +2,7 @@
 
 config.json        the resolved settings
 metrics.jsonl      losses and validation errors, a line per logged step
+timings.jsonl      what the clock said at each of them
 evaluation.json    translation errors, retrieval and further evaluations on held-out rows
 report.html        figures and translations to look at
 checkpoints/       for resuming
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +24,57 @@ from torch import Tensor
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Table
 from globalworkspace.errors import CheckpointError, ConfigError
-from globalworkspace.gallery import GalleryDecoding
-from globalworkspace.training.checkpoint import (
+from globalworkspace.folders import (
+    is_there,
     load_json,
     load_tensors,
-    newest_checkpoint,
     save_tensors,
     verify_folder,
     write_folder,
+    write_text,
 )
+from globalworkspace.gallery import GalleryDecoding
+from globalworkspace.training.checkpoint import newest_checkpoint
 from globalworkspace.workspace import GlobalWorkspace
 
+CONFIG = "config.json"
+_FREE_SECTIONS, _FREE_SETTINGS = ("evaluations", "test"), ("progress", "device")
 
-def refuse_unfinished(folder: Path, mark: str) -> None:
-    """Raise a `ConfigError` if the folder holds an interrupted run, which a new one would destroy.
+
+def refuse_another(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise a `ConfigError` if the folder holds checkpoints of a training by another config.
+
+    What only says how to judge, or where to compute, may differ.
 
     Args:
         folder: The run folder.
-        mark: What a whole run writes last.
+        config: Nested settings.
     """
-    found = newest_checkpoint(folder / "checkpoints")
-    if found is not None and not (folder / mark).exists():
+    file = folder / CONFIG
+    if not file.is_file() or newest_checkpoint(folder / "checkpoints") is None:
+        return
+    before, now = _flat(load_json(file)), _flat(json.loads(json.dumps(config, default=str)))
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if changed:
         raise ConfigError(
-            f'"{folder}" holds an unfinished run ({found.name}). Go on with it by --resume, give '
-            "another folder by --out, or delete it."
+            f'"{folder}" holds a run with another {", ".join(changed)}. Go on with the same '
+            "config, give another folder by --out, or begin anew by --restart, which removes what "
+            "is there."
         )
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`[section] setting` -> value, without what may differ."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in _FREE_SECTIONS:
+            continue
+        if isinstance(value, Mapping):
+            inner = {k: v for k, v in value.items() if k not in _FREE_SETTINGS}
+            found |= {f"[{name}] {key}": setting for key, setting in inner.items()}
+        else:
+            found[name] = value
+    return found
 
 
 def clear_run(folder: Path, mark: str) -> None:
@@ -103,8 +130,9 @@ def save_gallery(
     def fill(scratch: Path) -> None:
         are_files = [isinstance(cell, Path) for cell in cells]
         entries = [str(cell.absolute()) if isinstance(cell, Path) else cell for cell in cells]
-        (scratch / "cells.json").write_text(
-            json.dumps({"files": all(are_files), "cells": entries}, ensure_ascii=False)
+        write_text(
+            scratch / "cells.json",
+            json.dumps({"files": all(are_files), "cells": entries}, ensure_ascii=False),
         )
         save_tensors(scratch / "latents.safetensors", {"latents": latents})
 
@@ -118,7 +146,7 @@ def load_run(folder: str | Path) -> GlobalWorkspace:
         CheckpointError: If the folder holds no finished run, or is damaged.
     """
     home = Path(folder).expanduser()
-    if not (home / "workspace").is_dir():
+    if not is_there(home / "workspace"):
         raise CheckpointError(
             f'"{home}" holds no trained workspace. Give the folder that a finished '
             '"globalworkspace train" or "demo" wrote.'
@@ -126,7 +154,7 @@ def load_run(folder: str | Path) -> GlobalWorkspace:
     workspace = GlobalWorkspace.from_pretrained(home / "workspace")
     for name, module in workspace.domains.items():
         gallery = home / "galleries" / name
-        if isinstance(module, GalleryDecoding) and gallery.is_dir():
+        if isinstance(module, GalleryDecoding) and is_there(gallery):
             verify_folder(gallery)
             entry: dict[str, Any] = load_json(gallery / "cells.json")
             cells = [Path(cell) for cell in entry["cells"]] if entry["files"] else entry["cells"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import attrs
 
 from globalworkspace.domain import Rendering
+from globalworkspace.files import write_file
 
 _STYLE = (
     ":root{color-scheme:light dark}body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem}"
@@ -72,7 +73,7 @@ def _write(file: str | Path, title: str, body: str) -> None:
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
         f"<h1>{html.escape(title)}</h1>{body}</html>"
     )
-    Path(file).write_text(page, encoding="utf-8")
+    write_file(Path(file), page)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:

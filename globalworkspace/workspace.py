@@ -26,7 +26,7 @@ from globalworkspace.networks import module_key
 from globalworkspace.randomness import derived_seed
 from globalworkspace.registry import get_registry
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+DOMAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 DomainPairs = Mapping[str, DomainModule] | Iterable[tuple[str, DomainModule]]
 
 
@@ -443,7 +443,7 @@ class GlobalWorkspace(nn.Module):
             )
 
     def _add(self, name: str, module: DomainModule) -> None:
-        if not isinstance(name, str) or not _NAME.match(name):
+        if not isinstance(name, str) or not DOMAIN_NAME.match(name):
             raise DomainError(
                 f"{name!r} is no domain name. Use letters, digits, _ and -, beginning with a "
                 "letter."

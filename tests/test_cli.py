@@ -26,7 +26,7 @@ def test_help_is_no_failure_and_missing_arguments_are(capsys):
     assert main(["train", "--help"]) == 0
     assert main(["train"]) == 2
     captured = capsys.readouterr()
-    assert "--resume" in captured.out and "required" in captured.err
+    assert "--restart" in captured.out and "required" in captured.err
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt])

@@ -53,16 +53,14 @@ def test_a_run_resumed_half_way_ends_where_an_uninterrupted_one_does(folder, mon
         patch.setattr(Run, "_step", stop)
         with pytest.raises(KeyboardInterrupt):
             run_experiment(config(), folder / "b", progress=False)
-    with pytest.raises(ConfigError, match="unfinished run .step-000000004.* --resume"):
-        run_experiment(config(), folder / "b", progress=False)
-    resumed = run_experiment(config(), folder / "b", resume=True, progress=False).evaluation
+    resumed = run_experiment(config(), folder / "b", progress=False).evaluation
     assert resumed["translation"] == whole["translation"]
 
 
 def test_a_new_run_does_not_inherit_the_checkpoints_of_the_last(folder):
     run_experiment(config(), folder / "a", progress=False)
     shorter = config(training=config()["training"] | {"steps": 2})
-    run_experiment(shorter, folder / "a", progress=False)
+    run_experiment(shorter, folder / "a", resume=False, progress=False)
     assert [p.name for p in (folder / "a/checkpoints").iterdir()] == ["step-000000002"]
 
 

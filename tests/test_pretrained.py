@@ -10,9 +10,9 @@ from core_domains import Vector, Weighted, discover_with, plugin
 
 from globalworkspace import GlobalWorkspace, load_domain, save_domain
 from globalworkspace.errors import CheckpointError, DomainError, PluginError
+from globalworkspace.folders import write_folder
 from globalworkspace.fusion import Mean
 from globalworkspace.networks import MLPNetworks
-from globalworkspace.training.checkpoint import write_folder
 
 
 @pytest.fixture

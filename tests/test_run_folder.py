@@ -6,8 +6,9 @@ from script_domains import Numbers, Words
 
 from globalworkspace import Alternatives, GlobalWorkspace, Table, encode_table
 from globalworkspace.errors import CheckpointError, ConfigError
-from globalworkspace.run_folder import clear_run, load_run, refuse_unfinished, save_run
-from globalworkspace.training.checkpoint import write_folder
+from globalworkspace.files import write_json
+from globalworkspace.folders import write_folder
+from globalworkspace.run_folder import clear_run, load_run, refuse_another, save_run
 
 pytestmark = pytest.mark.usefixtures("script_kinds")
 
@@ -66,13 +67,16 @@ def test_a_folder_without_a_workspace_says_what_to_give(tmp_path):
         load_run(tmp_path)
 
 
-def test_only_an_unfinished_run_is_refused(tmp_path):
-    refuse_unfinished(tmp_path, "done.json")
+def test_only_a_run_by_another_config_is_refused(tmp_path):
+    config = {"recipe": "paper", "training": {"steps": 3, "device": "cpu"}, "test": {"a": 1}}
+    write_json(tmp_path / "config.json", config)
+    other = {"training": {"steps": 4, "device": "cuda"}, "workspace": {"dim": 2}}
+    refuse_another(tmp_path, other)  # nothing is trained yet
     write_folder(tmp_path / "checkpoints/step-000000003", lambda folder: None)
-    with pytest.raises(ConfigError, match="unfinished run .step-000000003"):
-        refuse_unfinished(tmp_path, "done.json")
-    (tmp_path / "done.json").write_text("{}")
-    refuse_unfinished(tmp_path, "done.json")
+    refuse_another(tmp_path, config)
+    refuse_another(tmp_path, config | {"training": {"steps": 3}, "test": {}, "evaluations": []})
+    with pytest.raises(ConfigError, match=r"another recipe, \[training\] steps, \[workspace\] dim"):
+        refuse_another(tmp_path, other)
 
 
 @pytest.mark.parametrize("is_folder", [False, True])

@@ -103,6 +103,7 @@ def encode_as_worker(
         "progress": progress,
         "precision": encoding.precision,
         "batch_size": encoding.batch_size,
+        "unreadable": encoding.unreadable,
     }
     found: dict[str, bool] = {}
     for part, table in (

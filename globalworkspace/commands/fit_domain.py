@@ -10,7 +10,7 @@ class FitDomain:
     """Train one domain module on its own data.
 
     The TOML file has [data] (a data set), [domain] (kind, column and the kind's settings) and
-    [training].
+    [training]. A fit that was interrupted goes on when the same command is run again.
     example: globalworkspace fit-domain picture.toml --out runs/picture
     """
 
@@ -19,7 +19,7 @@ class FitDomain:
         parser.add_argument("config", help="the TOML file")
         parser.add_argument("--out", help="the run folder (default: runs/ and the config's name)")
         parser.add_argument(
-            "--resume", action="store_true", help="go on from the folder's newest checkpoint"
+            "--restart", action="store_true", help="begin anew, whatever the folder holds"
         )
         parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -30,7 +30,7 @@ class FitDomain:
         config = read_toml(args.config)
         check_keys(config, ("data", "domain", "training"), "The config")
         from globalworkspace.components import build_domains, check_domains, load_table
-        from globalworkspace.run_folder import clear_run, refuse_unfinished
+        from globalworkspace.run_folder import clear_run
         from globalworkspace.training.unimodal import FitDomainConfig, fit_domain
 
         entry = section(config, "domain", required=True)
@@ -44,15 +44,14 @@ class FitDomain:
         training = {"progress": not args.quiet, **section(config, "training")}
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
         settings = construct(FitDomainConfig, training, "[training]")
-        if not args.resume:
-            refuse_unfinished(folder, "domain")
+        if args.restart:
             clear_run(folder, "domain")
         figures = fit_domain(
             module,
             table["domain"],
             folder,
             settings,
-            resume=args.resume,
+            resume=not args.restart,
         )
         print(
             f"{figures['steps']} steps, validation loss {figures['validation_loss']:.5g}, "

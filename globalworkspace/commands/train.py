@@ -9,6 +9,8 @@ from pathlib import Path
 class Train:
     """Train a workspace as a TOML file says.
 
+    A run that was interrupted goes on when the same command is run again, from its newest
+    checkpoint; of one that was finished, only the evaluation is made again.
     example: globalworkspace train emoji.toml --out runs/emoji
     on four processes: torchrun --nproc-per-node=4 -m globalworkspace train emoji.toml
     """
@@ -18,7 +20,7 @@ class Train:
         parser.add_argument("config", help="the TOML file")
         parser.add_argument("--out", help="the run folder (default: runs/ and the config's name)")
         parser.add_argument(
-            "--resume", action="store_true", help="go on from the folder's newest checkpoint"
+            "--restart", action="store_true", help="begin anew, whatever the folder holds"
         )
         parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -31,7 +33,7 @@ class Train:
         from globalworkspace.processes import current_processes
 
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
-        made = run_experiment(config, folder, resume=args.resume, progress=not args.quiet)
+        made = run_experiment(config, folder, resume=not args.restart, progress=not args.quiet)
         if not current_processes().first:
             return 0
         figures = made.evaluation

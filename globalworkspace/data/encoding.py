@@ -18,13 +18,14 @@ import attrs
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from globalworkspace.data.cells import digest_cells, take_cells
+from globalworkspace.data.encoded_items import encode_items
 from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.shards import ShardedLatents, finish_shards, write_shards
 from globalworkspace.data.table import Column, Table
-from globalworkspace.domain import DomainModule, encode_checked
+from globalworkspace.data.unreadable import Unreadable, hide_unreadable
+from globalworkspace.domain import DomainModule
 from globalworkspace.errors import CheckpointError, ConfigError, DomainError
 from globalworkspace.processes import Processes
 
@@ -50,6 +51,11 @@ class EncodingConfig:
         default=None, validator=attrs.validators.optional(attrs.validators.ge(1))
     )
     """Latents of domains with more cells stay in files of so many rows; None: in memory."""
+    unreadable: Unreadable = attrs.field(
+        default="stop", validator=attrs.validators.in_(("stop", "skip"))
+    )
+    """A cell that cannot be encoded: `stop` names it; `skip` counts it as missing, with a warning
+    that tells how many and which rows."""
 
 
 def encode_table(
@@ -61,6 +67,7 @@ def encode_table(
     progress: bool = False,
     precision: Precision = "fp32",
     shard_rows: int | None = None,
+    unreadable: Unreadable = "stop",
     processes: Processes | None = None,
 ) -> Table:
     """Encode every cell of `table` once.
@@ -76,6 +83,8 @@ def encode_table(
             encoded in float32 all the same, and a message says so.
         shard_rows: Put the latents of a domain with more cells than that into files of so many rows
             in the store, and leave them there: for latents larger than memory.
+        unreadable: `"skip"`: a cell that cannot be encoded counts as missing, with a warning that
+            names the rows; a row may then hold nothing at all, see `without_unreadable`.
         processes: Those that encode together: shards are shared among them; what is no shard the
             first encodes, and the others find it in the store.
 
@@ -99,7 +108,7 @@ def encode_table(
     together = processes or Processes()
     columns = {}
     for name in table:
-        job = _Job.of(name, domains[name], table[name], table.origin, store, precision)
+        job = _Job.of(name, domains[name], table[name], table.origin, store, precision, unreadable)
         options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
         latents: Tensor | ShardedLatents
         if store is not None and job.sharded(shard_rows):
@@ -109,6 +118,8 @@ def encode_table(
             with together.first_before_others() if store else contextlib.nullcontext():
                 latents = _whole(job, store, options)
         columns[name] = Column(latents, job.first, table[name].count)
+        if unreadable == "skip":
+            columns[name] = hide_unreadable(name, columns[name], table.origin)
     return Table(columns, table.origin)
 
 
@@ -123,6 +134,7 @@ def encode_share(
     batch_size: int | None = None,
     progress: bool = False,
     precision: Precision = "fp32",
+    unreadable: Unreadable = "stop",
 ) -> dict[str, bool]:
     """One worker's share of encoding a table, without a word to the other workers.
 
@@ -139,13 +151,14 @@ def encode_share(
         batch_size: See `encode_table`.
         progress: See `encode_table`.
         precision: See `encode_table`.
+        unreadable: See `encode_table`.
 
     Returns:
         Domain -> whether its latents are complete now.
     """
     done = {}
     for name in table:
-        job = _Job.of(name, domains[name], table[name], table.origin, store, precision)
+        job = _Job.of(name, domains[name], table[name], table.origin, store, precision, unreadable)
         options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
         if job.sharded(shard_rows):
             folder = job.write(store, shard_rows, worker, workers, options)
@@ -203,6 +216,7 @@ class _Job:
     key: str | None
     """Digest of module, cells and precision; None: not to be kept."""
     precision: Precision
+    unreadable: Unreadable
 
     @classmethod
     def of(
@@ -213,6 +227,7 @@ class _Job:
         origin: Tensor,
         store: LatentStore | None,
         precision: Precision,
+        unreadable: Unreadable,
     ) -> _Job:
         """What one column has to encode."""
         present = column.present
@@ -233,6 +248,8 @@ class _Job:
                     "run.",
                     name,
                 )
+        if content is not None and unreadable == "skip":
+            content += " skip"  # where NaN may stand
         key = None if content is None else _key(module, content, precision)
         known = key is not None and store is not None and store.knows(key)
         if precision == "bf16" and not known:
@@ -248,6 +265,7 @@ class _Job:
             first=first,
             key=key,
             precision=precision,
+            unreadable=unreadable,
         )
 
     def sharded(self, shard_rows: int | None) -> bool:
@@ -269,6 +287,7 @@ class _Job:
                 self.rows[stretch],
                 options["batch_size"] or self.module.cells_per_call,
                 options["progress"],
+                self.unreadable,
             )
 
     def write(
@@ -347,50 +366,3 @@ def _agrees(name: str, module: DomainModule, cells: Any, items: Tensor) -> bool:
         AGREEMENT,
     )
     return False
-
-
-def encode_items(
-    name: str,
-    module: DomainModule,
-    cells: Any,
-    items: Tensor,
-    rows: Tensor,
-    batch_size: int,
-    progress: bool,
-) -> Tensor:
-    """Encode the given items of `cells` in batches; (len(items), D) float32 on the CPU."""
-    pieces = []
-    with tqdm(
-        total=len(items), desc=f"encode {name}", unit="cell", disable=not progress, leave=False
-    ) as bar:
-        for start in range(0, len(items), batch_size):
-            chunk, chunk_rows = (
-                items[start : start + batch_size],
-                rows[start : start + batch_size].tolist(),
-            )
-            try:
-                encoded = encode_checked(name, module, take_cells(cells, chunk), chunk_rows)
-            except Exception as error:  # a module may fail with anything; the row is what helps
-                if isinstance(error, DomainError) and f'"{name}"' in str(error):
-                    raise
-                reason = error if isinstance(error, DomainError) else _named(error)
-                culprit = _culprit(module, cells, chunk, chunk_rows)
-                raise DomainError(f'Domain "{name}", row {culprit}: {reason}') from error
-            pieces.append(encoded.detach().float().cpu())
-            bar.update(len(chunk))
-    return torch.cat(pieces) if pieces else torch.zeros(0, module.latent.dim)
-
-
-def _culprit(module: DomainModule, cells: Any, items: Tensor, rows: list[int]) -> str:
-    """The first row of a failing batch that fails alone; the range when none does."""
-    for item, row in zip(items, rows, strict=True):
-        try:
-            with torch.no_grad():
-                module.encode(take_cells(cells, item[None]))
-        except Exception:  # the failure that is being explained
-            return str(row)
-    return f"{rows[0]} to {rows[-1]}"
-
-
-def _named(error: Exception) -> str:
-    return f"encode() failed with {type(error).__name__}: {error}. Check that cell."

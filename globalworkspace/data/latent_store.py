@@ -6,18 +6,21 @@ The key is a digest of content, see `encoding`. What is loaded is verified first
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
-from globalworkspace.files import digest_file
+from globalworkspace.folders import (
+    load_json,
+    load_tensors,
+    save_tensors,
+    verify_folder,
+    write_folder,
+    write_text,
+)
 
-FORMAT_VERSION = 1
+LATENTS, ENTRY = "latents.safetensors", "entry.json"
 
 
 class LatentStore:
@@ -34,23 +37,21 @@ class LatentStore:
         """The latents (M, D) stored under `key`, or None.
 
         Raises:
-            CheckpointError: If the stored file does not match its digest.
+            CheckpointError: If what is stored does not match its digests, or is of another key.
         """
         entry = self.folder / key[:32]
         if not entry.is_dir():
             return None
-        file = entry / "latents.safetensors"
         try:
-            manifest = json.loads((entry / "manifest.json").read_text())
-            sound = manifest["key"] == key and manifest["sha256"] == digest_file(file)
-        except (OSError, ValueError, KeyError, TypeError):
-            sound = False
-        if not sound:
+            verify_folder(entry)
+            if load_json(entry / ENTRY)["key"] != key:
+                raise CheckpointError(f'"{entry}" is of other cells, or of another module.')
+            return load_tensors(entry / LATENTS)["latents"]
+        except CheckpointError as error:
             raise CheckpointError(
-                f'The stored latents "{file}" are damaged. Delete the folder "{entry}": they '
-                "are made again."
-            )
-        return load_file(file)["latents"]
+                f"The stored latents cannot be used: {error} If there is no other copy, delete the "
+                f'folder "{entry}": they are made again.'
+            ) from error
 
     def shards_folder(self, key: str, shard_rows: int) -> Path:
         """Where the shards of `key` lie, see `globalworkspace.data.shards`."""
@@ -61,23 +62,16 @@ class LatentStore:
         return any(self.folder.glob(f"{key[:32]}*")) if self.folder.is_dir() else False
 
     def put(self, key: str, latents: Tensor, domain: str) -> None:
-        """Store latents (M, D) in one step, so that no half-written entry is ever seen."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder))
-        try:
-            file = scratch / "latents.safetensors"
-            save_file({"latents": latents.contiguous()}, file)
-            manifest = {
-                "format_version": FORMAT_VERSION,
-                "key": key,
-                "domain": domain,
-                "rows": len(latents),
-                "dim": latents.shape[1],
-                "sha256": digest_file(file),
-            }
-            (scratch / "manifest.json").write_text(json.dumps(manifest, indent=2))
-            entry = self.folder / key[:32]
-            if not entry.exists():
-                os.rename(scratch, entry)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        """Store latents (M, D) in one step, so that no half-written entry is ever seen.
+
+        Raises:
+            StorageError: If they cannot be written.
+        """
+
+        def fill(scratch: Path) -> None:
+            save_tensors(scratch / LATENTS, {"latents": latents})
+            entry = {"key": key, "domain": domain, "rows": len(latents), "dim": latents.shape[1]}
+            write_text(scratch / ENTRY, json.dumps(entry))
+
+        if not (self.folder / key[:32]).is_dir():
+            write_folder(self.folder / key[:32], fill)

@@ -31,7 +31,7 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
         metadata: Name of the metadata file, if it is neither of the two.
     """
     folder = Path(path).expanduser()
-    if not folder.is_dir():
+    if not (_exists(folder) and folder.is_dir()):
         raise DataError(f'The folder "{folder}" does not exist.')
     names = [metadata] if metadata else ["metadata.csv", "metadata.jsonl"]
     file = next((folder / name for name in names if (folder / name).is_file()), None)
@@ -52,11 +52,18 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
                 if is_missing(record[key]):
                     continue
                 record[key] = folder / str(record[key])
-                if not record[key].exists():  # a folder may be an item: the frames of a clip
+                if not _exists(record[key]):  # a folder may be an item: the frames of a clip
                     raise DataError(
                         f'Row {row} of "{file}" names "{record[key]}", which does not exist.'
                     )
     return table_of_records(records, columns, str(file))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long for any file
+        return False
 
 
 def read_table(path: str, columns: Columns | None = None) -> Table:
@@ -69,7 +76,7 @@ def read_table(path: str, columns: Columns | None = None) -> Table:
         columns: Domain -> column(s); default: every column is a domain of its own name.
     """
     file = Path(path).expanduser()
-    if not file.is_file():
+    if not (_exists(file) and file.is_file()):
         raise DataError(f'The file "{file}" does not exist.')
     return table_of_records(_read(file), columns, str(file))
 

@@ -7,6 +7,8 @@ quota walks through a seeded permutation of its rows, then through the next.
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import torch
 from torch import Tensor
@@ -56,6 +58,25 @@ class Batch:
     """Domain -> standard latents (rows, A)."""
     rows: tuple[Tensor, ...]
     """Per segment, the table rows (size,) it drew."""
+    drawn: tuple[Tensor, ...] = ()
+    """The same for the batch of all processes; on the CPU."""
+
+
+def order_digest(before: Tensor, batch: Batch) -> Tensor:
+    """A fingerprint (int64 scalar) of the rows of `batch` and, by `before`, of all until then.
+
+    A polynomial hash in wrap-around arithmetic: it tells orders apart and keeps no secret.
+    """
+    rows = torch.cat(batch.drawn)
+    return before * _MULTIPLIER + ((rows + 1) * _places(len(rows))).sum()
+
+
+_MULTIPLIER = 6364136223846793005  # Knuth's
+
+
+@functools.lru_cache(maxsize=8)
+def _places(rows: int) -> Tensor:
+    return torch.arange(1, 2 * rows, 2) * _MULTIPLIER
 
 
 class BatchSampler:
@@ -138,4 +159,4 @@ class BatchSampler:
             cells = take_cells(column.cells, items)
             latents[name] = cells if self.device is None else cells.to(self.device)
         mine = tuple(rows[share] for rows, share in zip(drawn, self._shares, strict=True))
-        return Batch(self.segments, latents, mine)
+        return Batch(self.segments, latents, mine, drawn)

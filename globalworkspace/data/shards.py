@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
-from globalworkspace.files import digest_file, digest_json, sync
+from globalworkspace.files import digest_file, digest_json, sweep, write_file, writing
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -167,7 +167,9 @@ def write_shards(
     Returns:
         How many shards it made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     made = 0
     for index in range(worker, -(-rows // shard_rows), workers):
         stretch = slice(index * shard_rows, min((index + 1) * shard_rows, rows))
@@ -178,14 +180,14 @@ def write_shards(
         content = save({"latents": encode(stretch).float().cpu().contiguous()})
         file = shard_file(folder, index)
         file.with_suffix(".json").unlink(missing_ok=True)  # never beside a file it is not of
-        _write(file, content)
+        write_file(file, content)
         noted = {
             "key": key,
             "rows": size,
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        _write(file.with_suffix(".json"), json.dumps(noted).encode())
+        write_file(file.with_suffix(".json"), json.dumps(noted))
         made += 1
     return made
 
@@ -204,19 +206,5 @@ def finish_shards(folder: Path, key: str, rows: int, dim: int, shard_rows: int) 
         "shard_rows": shard_rows,
     }
     manifest["digest"] = digest_json(manifest)
-    _write(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
+    write_file(folder / MANIFEST, json.dumps(manifest, indent=2))
     return True
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there, whatever happens."""
-    scratch = file.with_name(f".{file.name}.{os.getpid()}.writing")
-    try:
-        with scratch.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(scratch, file)
-    finally:
-        scratch.unlink(missing_ok=True)
-    sync(file.parent)

@@ -18,12 +18,13 @@ from typing import Any
 import attrs
 import torch
 from attrs import validators as v
-from safetensors.torch import save_file
 from torch import Tensor
 
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.errors import ConfigError, DataError
+from globalworkspace.files import scratch_for, sweep, writing
+from globalworkspace.folders import save_tensors
 from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL
 from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.label_efficiency.trainings import job_key, start, work
@@ -168,15 +169,18 @@ def label_efficiency(
         DataError: If there are too few rows, or a job failed (the others are kept).
     """
     home = Path(folder)
-    home.mkdir(parents=True, exist_ok=True)
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+    sweep(home)
     _check_rows(training, test, grid)
     tables = {"training": _dense(training), "test": _dense(test)}
     shared = _shared(domains, tables, grid)
     file = home / f"latents-{shared['data']}.safetensors"
     if not file.exists():
         flat = {f"{part}.{n}": x for part, held in tables.items() for n, x in held.items()}
-        save_file(flat, scratch := file.with_suffix(".writing"))
-        os.replace(scratch, file)
+        with scratch_for(file) as scratch:
+            save_tensors(scratch, flat)
+            os.replace(scratch, file)
 
     def run(jobs: Sequence[Mapping[str, Any]], what: str) -> list[dict[str, Any]]:
         return run_jobs(

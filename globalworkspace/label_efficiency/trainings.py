@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,8 +19,7 @@ from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency.baselines import baseline
 from globalworkspace.latents import LatentSpec
-from globalworkspace.objectives.base import Objective
-from globalworkspace.objectives.schedules import Schedule
+from globalworkspace.objectives.base import described
 from globalworkspace.recipes import Recipe, recipe, usual_decay
 from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.callbacks import EarlyStop
@@ -37,7 +35,7 @@ def job_key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
         used, choice = _used(job)
         objectives = used.objectives(job["pairs"], job["steps"], **choice["strengths"])
         known = dict(shared) | {
-            "objectives": [_described(objective) for objective in objectives],
+            "objectives": [described(objective) for objective in objectives],
             "recipe": [used.training, used.workspace, used.cost, choice["weight_decay"]],
         }
     text = json.dumps([known, dict(job)], sort_keys=True, default=str)
@@ -50,17 +48,6 @@ def _used(job: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     strengths = dict(used.choices[job["choice"]])
     decay = usual_decay(job["pairs"]) * strengths.pop("decay", 1.0)
     return used, {"strengths": strengths, "weight_decay": decay}
-
-
-def _described(objective: Objective) -> dict[str, Any]:
-    """An objective's class and plain settings."""
-    plain = (str, int, float, bool, tuple, type(None), Schedule)
-    settings = {name: v for name, v in vars(objective).items() if isinstance(v, plain)}
-    return {"class": type(objective).__name__} | {
-        name: str(value) if not isinstance(value, Schedule) else attrs.asdict(value)
-        for name, value in settings.items()
-        if not name.startswith("_")
-    }
 
 
 _HELD: dict[str, Any] = {}

@@ -109,6 +109,17 @@ class Objective(nn.Module, ABC):
         return f"weight={self.weight}" + (f", exclude={list(self.exclude)}" if self.exclude else "")
 
 
+def described(objective: Objective) -> dict[str, Any]:
+    """An objective's class and plain settings, JSON-able: what makes it another one."""
+    plain = (str, int, float, bool, tuple, type(None), Schedule)
+    settings = {name: v for name, v in vars(objective).items() if isinstance(v, plain)}
+    return {"class": type(objective).__name__} | {
+        name: str(value) if not isinstance(value, Schedule) else attrs.asdict(value)
+        for name, value in settings.items()
+        if not name.startswith("_")
+    }
+
+
 Subsets = Literal["whole", "every", "sampled"]
 """Which sets of domains a family fuses: all there are, every subset, or one drawn for each row."""
 

@@ -66,6 +66,10 @@ class CapturedStep:
             flat.add_(gradient, alpha=share)
         return report
 
+    def forget(self) -> None:
+        """Capture anew at the next step: the weights lie elsewhere now."""
+        self._graph = None
+
     def _capture(self, batch: Batch, step: int, draw: int) -> None:
         """Make the graph, if that can be done; every batch of a training has the same layout."""
         log.info("capturing and compiling the step")

@@ -53,5 +53,15 @@ class TrainerConfig:
     """Steps between checkpoints, where there is a run folder."""
     keep: Literal["best", "last"] = attrs.field(default="best", validator=v.in_(("best", "last")))
     """Which weights the workspace holds in the end; `best` needs validation rows."""
+    nonfinite: Literal["raise", "skip", "rollback"] = attrs.field(
+        default="raise", validator=v.in_(("raise", "skip", "rollback"))
+    )
+    """What to do where a loss or gradient is NaN or infinite; such a step is never taken. `raise`:
+    an error names the family, the domain and the rows; `skip`: go on with the next step;
+    `rollback`: go back to the newest checkpoint and pass over the batches since."""
+    unsaved: Literal["stop", "continue"] = attrs.field(
+        default="stop", validator=v.in_(("stop", "continue"))
+    )
+    """What to do where a checkpoint or a line of the log cannot be written (no space, say)."""
     progress: bool = True
     """Show a bar."""

@@ -8,7 +8,7 @@ view of one flat tensor, and so does its gradient.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,21 +75,37 @@ class FlatAdamW:
         self._adopt([name for name, p in self._waiting.items() if p.grad is not None])
         return [block.grads for block in self._blocks]
 
-    def step(self, learning_rate: float, clip_norm: float = 0.0) -> None:
+    def named_gradients(self) -> Iterator[tuple[str, Tensor]]:
+        """The name of each parameter that has a gradient, and that gradient."""
+        for name, parameter in self._all.items():
+            if parameter.grad is not None:
+                yield name, parameter.grad
+
+    def step(
+        self,
+        learning_rate: float,
+        clip_norm: float = 0.0,
+        hold: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         """Update the weights from the gradients there are.
 
         Args:
             learning_rate: Of this step.
             clip_norm: Largest norm of all gradients together; 0: no clipping.
+            hold: Norm of all gradients together, a scalar -> 1 if nothing shall be updated, 0 if it
+                shall; a float scalar on the device, so that nobody waits for it.
         """
         gradients = [self.processes.add(gradient) for gradient in self.gradients()]
+        norm = torch.linalg.vector_norm(
+            torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
+        )
+        held = None if hold is None else hold(norm)
         if clip_norm:
-            norms = torch.stack([torch.linalg.vector_norm(g) for g in gradients])
-            factor = (clip_norm / (torch.linalg.vector_norm(norms) + 1e-6)).clamp(max=1.0)
+            factor = (clip_norm / (norm + 1e-6)).clamp(max=1.0)
             for gradient in gradients:
                 gradient.mul_(factor)
         for block in self._blocks:
-            block.step(learning_rate)
+            block.step(learning_rate, held)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -198,8 +214,8 @@ class _Block:
                 followers[name].data = stretch.view(followers[name].shape)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """AdamW's update."""
+    def step(self, learning_rate: float, held: Tensor | None) -> None:
+        """AdamW's update; none where `held` is 1."""
         for part in self.parts:
             adamw(
                 [part.values],
@@ -209,6 +225,7 @@ class _Block:
                 [],
                 [part.moments["step"]],
                 fused=True,
+                found_inf=held,
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,

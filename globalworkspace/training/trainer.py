@@ -28,6 +28,7 @@ from globalworkspace.training.callbacks import Callback
 from globalworkspace.training.config import TrainerConfig as TrainerConfig
 from globalworkspace.training.device import pick_device
 from globalworkspace.training.run import Run
+from globalworkspace.training.run_state import run_identity
 from globalworkspace.workspace import GlobalWorkspace
 
 
@@ -85,7 +86,7 @@ class Trainer:
         latents: bool = False,
         store: LatentStore | None = None,
         run_dir: str | Path | None = None,
-        resume: bool = False,
+        resume: bool = True,
         initializer: Callable[[GlobalWorkspace, Table], None] | None = None,
     ) -> TrainingResult:
         """Train `workspace` in place.
@@ -98,12 +99,16 @@ class Trainer:
             latents: Whether the tables hold latents already.
             store: Where encoded latents are kept between runs.
             run_dir: Folder for metrics.jsonl and checkpoints; None: nothing is written.
-            resume: Go on from the newest whole checkpoint of `run_dir`, if there is one.
+            resume: Go on from the newest whole checkpoint of `run_dir`, if there is one; False:
+                begin anew, those that are there are removed.
             initializer: Sets the first weights from the standardised training rows.
 
         Raises:
-            DataError: If no row is matched, or a table does not fit the workspace.
-            ConfigError: If the device or an objective does not fit.
+            DataError: If no row is matched, a table does not fit the workspace, or a loss is not
+                finite.
+            ConfigError: If the device or an objective does not fit, or the checkpoint to go on from
+                is of another run.
+            StorageError: If the run folder cannot be written to.
         """
         began = time.monotonic()
         config = self.config
@@ -137,6 +142,8 @@ class Trainer:
             pairs = sum(len(part.matched_rows()) for part in (training, held_out) if part)
             objectives = default_objectives(pairs, config.steps)
         run = Run(self, objectives, workspace, training, held_out, folder, device, processes)
+        if folder is not None:
+            run.identity = run_identity(workspace, objectives, data)
         if resume:
             run.resume()
         elif folder is not None and processes.first:  # an earlier run's are of no use to this one

@@ -7,7 +7,6 @@ goes on as an uninterrupted one.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from globalworkspace.domain import (
     freeze,
 )
 from globalworkspace.errors import ConfigError, DataError, DomainError
+from globalworkspace.folders import load_json, load_tensors
 from globalworkspace.latents import Standardizer
 from globalworkspace.randomness import derived_generator, derived_seed
 from globalworkspace.sheet import write_sheet
@@ -40,7 +40,9 @@ from globalworkspace.training import checkpoint
 from globalworkspace.training.config import TrainerConfig
 from globalworkspace.training.device import pick_device
 from globalworkspace.training.fit_identity import fit_identity, what_changed
+from globalworkspace.training.metrics_log import metrics_log
 from globalworkspace.training.schedule import learning_rate
+from globalworkspace.training.stopping import LeaveSignals, left_at
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +89,7 @@ def fit_domain(
     folder: str | Path,
     config: FitDomainConfig | None = None,
     *,
-    resume: bool = False,
+    resume: bool = True,
     source: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
     """Train `module` in place and save it to `folder`/domain.
@@ -100,7 +102,8 @@ def fit_domain(
         column: Its cells; some are held out to judge by.
         folder: The run folder.
         config: Settings.
-        resume: Go on from the newest checkpoint in the folder.
+        resume: Go on from the newest checkpoint in the folder, if there is one; False: begin anew,
+            those that are there are removed.
         source: Step -> raw batch, instead of drawing batches from `column` (data made on the fly);
             `column` then serves to judge only.
 
@@ -119,7 +122,10 @@ def fit_domain(
         )
     if not any(p.numel() for p in module.trainable_parameters()):
         raise DomainError(f"{type(module).__name__} has no parameters to train.")
-    found = checkpoint.newest_checkpoint(Path(folder) / "checkpoints") if resume else None
+    home = Path(folder) / "checkpoints"
+    if not resume:
+        checkpoint.prune_checkpoints(home, keep=0)
+    found = checkpoint.newest_checkpoint(home)
     run = _Fit(module, column, Path(folder), config or FitDomainConfig(), source, found)
     if found is not None:
         run.resume(found)
@@ -136,13 +142,8 @@ class _Fit:
         source: Callable[[int], Any] | None,
         found: Path | None,
     ) -> None:
-        self.module, self.cells, self.folder, self.config, self.source = (
-            module,
-            column.cells,
-            folder,
-            config,
-            source,
-        )
+        self.module, self.cells, self.source = module, column.cells, source
+        self.folder, self.config = folder, config
         items = column.first[column.present].unique()
         self.identity = fit_identity(module, column.cells, items)
         if found is not None:  # before anything costs time
@@ -169,16 +170,16 @@ class _Fit:
         self.average = copy.deepcopy(module.state_dict())
         self.best = copy.deepcopy(module.state_dict())
         self.best_loss, self.worse, self.step = math.inf, 0, 0
+        self.history: list[dict[str, Any]] = []
         self.rate = TrainerConfig(
             steps=config.steps, learning_rate=config.learning_rate, warmup=config.warmup
         )
 
     def loop(self) -> dict[str, Any]:
         config, began = self.config, time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        log = (self.folder / "metrics.jsonl").open("a" if self.step else "w")
         with (
-            log,
+            LeaveSignals(listen=True) as signals,
+            metrics_log(self.folder, self.history, self.step, config.batch_size) as write,
             tqdm(
                 total=config.steps,
                 initial=self.step,
@@ -195,23 +196,21 @@ class _Fit:
                 last = self.step == config.steps
                 if self.step % config.validate_every == 0 or last:
                     means = {name: float(x.detach().mean()) for name, x in terms.items()}
-                    if not all(math.isfinite(value) for value in means.values()):
-                        raise DataError(
-                            f"The loss is not finite at step {self.step}: {means}. "
-                            "Lower learning_rate."
-                        )
                     loss = self._validate()
                     entry = {"step": self.step, "training": means, "validation_loss": loss}
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
+                    self.history.append(entry)
+                    write(entry)
                     rate = bar.format_dict.get("rate") or 0.0
                     bar.set_postfix(
                         {"val": f"{loss:.4g}", "cells/s": f"{rate * config.batch_size:,.0f}"},
                         refresh=False,
                     )
                 bar.update()
-                if self.step % config.checkpoint_every == 0 or last:
+                leaving = signals.received is not None
+                if self.step % config.checkpoint_every == 0 or last or leaving:
                     self._save()
+                if leaving and not last:
+                    signals.leave(left_at(self.step, config.steps, self.folder))
         self.module.load_state_dict(self.best)
         freeze(self.module)
         from globalworkspace.pretrained import save_domain
@@ -252,9 +251,16 @@ class _Fit:
             torch.manual_seed(derived_seed(config.seed, "dropout", self.step))
             assert isinstance(self.module, Trainable)
             terms = self.module.unimodal_loss(self._batch(), self.step / config.steps, generator)
-        torch.stack([values.float().mean() for values in terms.values()]).sum().backward()
-        if config.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
+        total = torch.stack([values.float().mean() for values in terms.values()]).sum()
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, config.clip_norm or math.inf)
+        if not (total.detach() + norm).isfinite():
+            means = {name: float(x.detach().mean()) for name, x in terms.items()}
+            raise DataError(
+                f"The loss or its gradient is not finite at step {self.step + 1}: {means}, "
+                f"gradient norm {float(norm)}. That step was not taken. Lower learning_rate, or "
+                "look for extreme cells."
+            )
         self.optimizer.step()
         decay = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -302,6 +308,7 @@ class _Fit:
             "step": self.step,
             "best_loss": best,
             "worse": self.worse,
+            "history": self.history,
             "config": attrs.asdict(self.config),
             "identity": self.identity,
         }
@@ -309,7 +316,7 @@ class _Fit:
 
     def _refuse_changes(self, found: Path) -> None:
         """Raise a `ConfigError` that names every way in which this fit is another one."""
-        state = checkpoint.load_json(found / "state.json")
+        state = load_json(found / "state.json")
         free = ("progress", "device", "sheet_items")
         changed = sorted(
             f"another {k}"
@@ -320,14 +327,13 @@ class _Fit:
         if changed:
             raise ConfigError(
                 f'The checkpoint "{found}" was made with {", ".join(changed)}. Go on with the same '
-                "settings and data, or begin anew in another folder."
+                "settings and data, give another folder, or begin anew: resume=False, --restart on "
+                "the command line, which removes it."
             )
 
     def resume(self, found: Path) -> None:
-        state, tensors = (
-            checkpoint.load_json(found / "state.json"),
-            checkpoint.load_tensors(found / "state.safetensors"),
-        )
+        state = load_json(found / "state.json")
+        tensors = load_tensors(found / "state.safetensors")
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {
@@ -346,6 +352,7 @@ class _Fit:
             entries["step"] = entries["step"].cpu()
             self.optimizer.state[parameter] = entries
         self.step, self.worse = state["step"], state["worse"]
+        self.history = state.get("history", [])
         self.best_loss = math.inf if state["best_loss"] is None else state["best_loss"]
 
     @torch.no_grad()

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -43,15 +44,15 @@ def test_a_fitted_domain_can_be_used_in_a_run(capsys):
     assert main(["train", "run.toml", "--quiet"]) == 0
 
 
-def test_a_finished_fit_is_replaced_and_an_unfinished_one_resumed(capsys):
+def test_the_same_command_goes_on_and_restart_begins_anew(capsys):
     assert main(["fit-domain", "fit.toml", "--quiet"]) == 0
-    assert main(["fit-domain", "fit.toml", "--quiet"]) == 0
+    timings = Path("runs/fit/timings.jsonl")
     Path("runs/fit/domain").rename("elsewhere")
-    capsys.readouterr()
-    assert main(["fit-domain", "fit.toml", "--quiet"]) == 2
-    assert "unfinished run" in capsys.readouterr().err
-    assert main(["fit-domain", "fit.toml", "--quiet", "--resume"]) == 0
+    assert main(["fit-domain", "fit.toml", "--quiet"]) == 0
     assert Path("runs/fit/domain").is_dir()
+    assert main(["fit-domain", "fit.toml", "--quiet", "--restart"]) == 0
+    lines = map(json.loads, timings.read_text().splitlines())
+    assert [line["step"] for line in lines if "started" in line] == [0, 4, 0]
 
 
 def test_resuming_with_another_setting_or_other_data_is_one_message(capsys):
@@ -60,12 +61,12 @@ def test_resuming_with_another_setting_or_other_data_is_one_message(capsys):
     config = Path("fit.toml").read_text()
     Path("fit.toml").write_text(config.replace("[training]", "latent_dim = 4\n\n[training]"))
     capsys.readouterr()
-    assert main(["fit-domain", "fit.toml", "--quiet", "--resume"]) == 2
+    assert main(["fit-domain", "fit.toml", "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "was made with another latent_dim of the module" in line
     Path("fit.toml").write_text(config)
     write_csv(things(rows=30))
-    assert main(["fit-domain", "fit.toml", "--quiet", "--resume"]) == 2
+    assert main(["fit-domain", "fit.toml", "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "was made with other cells" in line and "another folder" in line
 

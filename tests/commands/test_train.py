@@ -45,7 +45,7 @@ def test_a_test_section_is_what_is_reported(capsys):
     assert "on test rows" in capsys.readouterr().out
 
 
-def test_a_second_run_replaces_a_finished_one_and_does_not_encode_again(monkeypatch):
+def test_a_run_that_is_begun_anew_does_not_encode_again(monkeypatch):
     write_config()
     assert main(["train", "run.toml", "--quiet"]) == 0
 
@@ -53,19 +53,26 @@ def test_a_second_run_replaces_a_finished_one_and_does_not_encode_again(monkeypa
         raise AssertionError("encoded again")
 
     monkeypatch.setattr("globalworkspace.data.encoding.encode_items", fail)
-    assert main(["train", "run.toml", "--quiet"]) == 0
+    assert main(["train", "run.toml", "--quiet", "--restart"]) == 0
 
 
-def test_an_unfinished_run_is_resumed_or_left_alone(capsys):
+def test_the_same_command_goes_on_and_another_config_is_refused(capsys):
     write_config()
     assert main(["train", "run.toml", "--quiet"]) == 0
     whole = (Path("runs/run") / "evaluation.json").read_text()
     (Path("runs/run") / "evaluation.json").unlink()
-    capsys.readouterr()
-    assert "unfinished run" in refused(capsys)
-    assert main(["train", "run.toml", "--quiet", "--resume"]) == 0
+    assert main(["train", "run.toml", "--quiet"]) == 0
     again = json.loads((Path("runs/run") / "evaluation.json").read_text())
     assert again["translation"] == json.loads(whole)["translation"]
+    timings = Path("runs/run/timings.jsonl").read_text().splitlines()
+    begun = [line for line in map(json.loads, timings) if "started" in line]
+    assert [line["step"] for line in begun] == [0, 6]
+    write_config(("steps = 6", "steps = 4"))
+    capsys.readouterr()
+    assert "another [training] steps" in (said := refused(capsys)) and "--restart" in said
+    assert json.loads((Path("runs/run") / "evaluation.json").read_text()) == again
+    assert main(["train", "run.toml", "--quiet", "--restart"]) == 0
+    assert max(Path("runs/run/checkpoints").iterdir()).name == "step-000000004"
 
 
 @pytest.mark.parametrize(

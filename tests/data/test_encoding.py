@@ -118,7 +118,7 @@ def test_a_damaged_store_is_refused_with_what_to_delete(tmp_path, harm):
         manifest.write_text(manifest.read_text().replace('"sha256": "', '"sha256": "0'))
     else:
         manifest.unlink()
-    with pytest.raises(CheckpointError, match='are damaged. Delete the folder ".*": they are made'):
+    with pytest.raises(CheckpointError, match='cannot be used: .* delete the folder "'):
         encode_table({"left": modules()["left"]}, table().only(["left"]), store=store)
 
 
@@ -140,7 +140,7 @@ def test_a_failure_while_writing_leaves_no_half_entry(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("globalworkspace.data.latent_store.save_file", full_disk)
+    monkeypatch.setattr("globalworkspace.folders.save_file", full_disk)
     with pytest.raises(OSError, match="disk full"):
         encode_table({"left": Vector(3)}, table().only(["left"]), store=store)
     assert list(store.folder.iterdir()) == []

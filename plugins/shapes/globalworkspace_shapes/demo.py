@@ -101,7 +101,7 @@ def train_arm(
         TrainerConfig(**settings, steps=steps, seed=config.seed, progress=config.progress),
         used.objectives(config.pairs, steps),
     )
-    trainer.fit(workspace, data, validation, latents=True, run_dir=run_dir)
+    trainer.fit(workspace, data, validation, latents=True, run_dir=run_dir, resume=False)
     return workspace
 
 

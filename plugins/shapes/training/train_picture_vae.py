@@ -26,8 +26,7 @@ from globalworkspace_vision.vae import ConvVAE, vae_loss
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from globalworkspace.pretrained import save_domain
-from globalworkspace.training.checkpoint import (
+from globalworkspace.folders import (
     load_json,
     load_tensors,
     newest_checkpoint,
@@ -35,6 +34,7 @@ from globalworkspace.training.checkpoint import (
     save_tensors,
     write_folder,
 )
+from globalworkspace.pretrained import save_domain
 
 SEED, BATCH = 0, 128
 NETWORK = {"latent_dim": 16, "widths": (16, 64, 128), "hidden_dim": 512, "decoder_layers": 3}
