@@ -7,7 +7,8 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # import mode importlib leaves helpers to us
-sys.path.insert(0, str(Path(__file__).parent / "processes"))
+for folder in ("processes", "reliability"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
 @pytest.fixture(autouse=True)
