@@ -117,6 +117,12 @@ def move_folder(scratch: Path, place: Path) -> None:
         _IN_USE.discard(aside)
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder, so that it is never seen half gone."""
+    with scratch_for(folder) as scratch, contextlib.suppress(OSError):
+        os.rename(folder, scratch)
+
+
 def sweep(folder: Path) -> None:
     """Clear `folder` of what dead processes of this machine left half-written.
 

@@ -13,7 +13,6 @@ galleries/<name>/  the items that a domain without a decoder of its own answers 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from torch import Tensor
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Table
 from globalworkspace.errors import CheckpointError, ConfigError
+from globalworkspace.files import discard
 from globalworkspace.folders import (
     is_there,
     load_json,
@@ -79,9 +79,9 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def clear_run(folder: Path, mark: str) -> None:
     """Remove an earlier run's `mark` and checkpoints: they must not pass for the new one's."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    discard(folder / "checkpoints")
     if (folder / mark).is_dir():
-        shutil.rmtree(folder / mark)
+        discard(folder / mark)
     (folder / mark).unlink(missing_ok=True)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
-from globalworkspace.files import sweep
+from globalworkspace.files import discard, sweep
 from globalworkspace.folders import save_tensors, verify_folder, write_folder, write_text
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 def prune_checkpoints(folder: Path, keep: int = 2) -> None:
     """Remove all but the newest `keep` `step-*` folders."""
     for old in _steps(folder)[keep:]:
-        shutil.rmtree(old, ignore_errors=True)
+        discard(old)
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ import traceback
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -153,15 +154,22 @@ class Lab:
     def __init__(self, home):
         self.home, self.counts = home, collections.Counter()
         write_csv(things(120), home / "things.csv")
+        tqdm.monitor_interval = 0  # else a bar that is not even shown starts a thread
+        train(home, "warm", True)  # what a first run imports, no child has to
+        threads = len(os.listdir("/proc/self/task"))
+        assert threads == 1, f"{threads} threads: their locks would be copied into the children"
         self.reference, self.states, self.seconds, self.names = {}, {}, {}, {}
         for shards in (False, True):
             name = f"reference-{shards}"
 
             def work(tell, name=name, shards=shards):
                 checkpoint.prune_checkpoints = lambda folder, keep=2: None
-                points = Points()
                 train(home, name, shards)
-                (home / f"{name}.json").write_text(json.dumps(points.names))
+
+            def named(tell, shards=shards):
+                points = Points()
+                train(home, "run", shards)
+                (home / "names.json").write_text(json.dumps(points.names))
 
             began = time.monotonic()
             assert forked(work)[0] == 0
@@ -171,7 +179,9 @@ class Lab:
             self.states[shards] = {
                 p.name: state_digest(p) for p in (folder / "checkpoints").iterdir()
             }
-            self.names[shards] = json.loads((home / f"{name}.json").read_text())
+            self.fresh("run", shards)
+            assert forked(named)[0] == 0
+            self.names[shards] = json.loads((home / "names.json").read_text())
 
     def fresh(self, name, shards):
         """A run folder with an older workspace in it."""
@@ -186,8 +196,8 @@ class Lab:
         step = 0 if newest is None else checkpoint.step_of(newest)
         self.counts["lost"] += step < max(saved, default=0)
         for entry in (folder / "checkpoints").glob("step-*"):
-            self._try(folders.verify_folder, entry)
-            if state_digest(entry) != self.states[shards][entry.name]:
+            sound = self._try(folders.verify_folder, entry)
+            if sound and state_digest(entry) != self.states[shards][entry.name]:
                 self.counts["mixed"] += 1
         self._try(load_run, folder)
         for entry in (folder / "latents").glob("[!.]*"):
@@ -206,6 +216,8 @@ class Lab:
         except CheckpointError:
             traceback.print_exc()
             self.counts["unreadable"] += 1
+            return False
+        return True
 
     def go_on(self, folder, shards):
         """Run the same again, and compare what is left in the end."""
@@ -243,14 +255,14 @@ def kills(home, times, points, seed=0, progress=True):
             shards = bool(number % 2)
             after = generator.uniform(0.05, 0.95) * lab.seconds[shards]
             scratch = elsewhere if number % 4 < 2 else None
-            lab.killed("killed", shards, after=after, scratch=scratch)
+            lab.killed("run", shards, after=after, scratch=scratch)
         for shards in (False, True):
             names = lab.names[shards]
             number = points // 2 + (points % 2 if shards else 0)
             for index, at in enumerate(_spread(names, number, generator)):
                 scratch = elsewhere if index % 2 else None
                 before = lab.counts["kills"]
-                lab.killed("killed", shards, at=at, scratch=scratch)
+                lab.killed("run", shards, at=at, scratch=scratch)
                 places[names[at]] += lab.counts["kills"] - before
     finally:
         if elsewhere != home:
@@ -285,7 +297,7 @@ def resumes(home, chains, seed=0):
     different = 0
     for number, plan in enumerate(plans):
         shards = bool(number % 2)
-        folder = lab.fresh("resumed", shards)
+        folder = lab.fresh("run", shards)
         for at in plan:
 
             def work(tell, at=at, shards=shards):
@@ -297,7 +309,7 @@ def resumes(home, chains, seed=0):
                     return step(self)
 
                 run.Run._step = killed
-                train(home, "resumed", shards)
+                train(home, "run", shards)
 
             ended, _ = forked(work)
             assert ended == -signal.SIGKILL, (plan, at, ended)
@@ -313,7 +325,7 @@ def full(home, points, seed=0):
     counts = collections.Counter()
     for at in _spread(lab.names[False], points, generator):
         for code in (errno.ENOSPC, errno.EROFS, errno.EACCES):
-            folder = lab.fresh("full", False)
+            folder = lab.fresh("run", False)
             note = home / "said.txt"
             note.unlink(missing_ok=True)
 
@@ -322,7 +334,7 @@ def full(home, points, seed=0):
                 write = Path.write_text
                 Points(at, code)
                 try:
-                    train(home, "full", False)
+                    train(home, "run", False)
                 except StorageError as error:
                     assert error.errno == code
                     write(note, str(error))

@@ -1,6 +1,7 @@
 """Named points of what a process writes, at which it is killed or the system refuses."""
 
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -106,7 +107,8 @@ def _kind(path):
     """A path without what differs from run to run."""
     words = []
     for part in Path(path).parts[-2:]:
-        part = part.split("@")[0] + "*" if "@" in part else part
-        part = "step-*" if "step-" in part else "shard-*" if "shard-" in part else part
-        words.append("*" if len(part) > 24 else part)
+        part = re.sub(r"^\.(.*)\.\d+@.*\.(writing|replaced)$", r"\1", part)
+        if re.fullmatch(r"[0-9a-f]{32}(-by-\d+)?|tmp\w+", part):
+            part = "*"
+        words.append(re.sub(r"\d{6,}", "*", part))
     return "/".join(words)
