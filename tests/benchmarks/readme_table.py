@@ -84,6 +84,16 @@ LABELS = {
     "help_time_over_import_torch": "`globalworkspace --help` against `import torch`",
     "plugins_time_over_import_torch": "`globalworkspace plugins` against `import torch`",
     "plugin_list_time_over_python_start": "`globalworkspace plugins` against an empty Python",
+    "kills": "Training runs killed at random and at named points",
+    "kills_lost": "Of these: steps lost, unreadable, mixed, or another end",
+    "resume_points": "Steps at which a run was interrupted",
+    "resume_points_different": "Of these: runs that ended differently, by a byte",
+    "corruptions": "Damaged checkpoints, latents and workspaces",
+    "corruptions_accepted": "Of these: accepted",
+    "fuzz_cases": "Cases of fuzzing: saved folders, tables, configs",
+    "fuzz_failures": "Of these: crashes, hangs, wrong answers",
+    "hostile_files": "Hostile folders",
+    "hostile_files_executed": "Of these: ran code or left their place",
 }
 """Name in the claims file -> what the README calls it, in the README's order."""
 

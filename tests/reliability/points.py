@@ -98,6 +98,8 @@ class Points:
 
             if self.error is None:
                 self._here("half-way through removing", path, half)
+            else:  # it ignores errors by itself
+                self.names.append("removing")
             call(path, *rest, **options)
 
         return rmtree
