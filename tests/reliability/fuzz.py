@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from core_domains import Vector, small_workspace
+from crash import register
 from hostile import sign
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
@@ -290,22 +291,6 @@ def train_on(columns):
     config = TrainerConfig(steps=2, batch_size=4, log_every=1, device="cpu", progress=False)
     Trainer(config, [Translation()]).fit(workspace, table)
     assert all(value.isfinite().all() for value in workspace.state_dict().values()), "not finite"
-
-
-def register():
-    from globalworkspace.registry import Registration, get_registry
-
-    get_registry().registrations.append(
-        Registration(
-            category="domain",
-            kind="script-numbers",
-            owner="script",
-            target="script_domains:Numbers",
-            summary="",
-            distribution="a script",
-            version="0",
-        )
-    )
 
 
 def fuzz(home, scale=1.0):
