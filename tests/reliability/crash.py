@@ -28,6 +28,8 @@ import time
 import traceback
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before they are loaded
+
 import torch
 from tqdm import tqdm
 
