@@ -247,7 +247,7 @@ class Lab:
         shutil.rmtree(folder)
 
 
-def kills(home, times, points, seed=0, progress=True):
+def kills(home, times, points, seed=0):
     """Kill at random times and at named points; counts, and how often at which point."""
     lab, generator = Lab(home), random.Random(seed)
     places = collections.Counter()
