@@ -15,6 +15,7 @@ from torch import Tensor
 
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.latents import LatentSpec, pack_sequence, unpack_sequence
+from globalworkspace.moving import onto
 
 
 class Augmentation(ABC):
@@ -78,7 +79,8 @@ class Noise(Augmentation):
         }
 
     def _noisy(self, latents: Tensor, spec: LatentSpec, generator: torch.Generator) -> Tensor:
-        noise = self.scale * torch.randn(latents.shape, generator=generator).to(latents)
+        noise = onto(torch.randn(latents.shape, generator=generator), latents.device)
+        noise = (self.scale * noise).to(latents.dtype)
         pieces = []
         shaken = spec.split(latents + noise)
         for part, values in zip(spec.parts, spec.split(latents).values(), strict=True):

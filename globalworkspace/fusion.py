@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from globalworkspace.errors import ConfigError
+from globalworkspace.moving import onto
 
 ACTIVATIONS = ("tanh", "none")
 
@@ -135,11 +136,8 @@ class SingleDomain(Fusion):
         """See `Fusion.select`."""
         if generator is None:
             return uniform_weights(present).to(codes.dtype)
-        draw = (
-            torch.rand(present.shape, generator=generator)
-            .to(codes.device)
-            .masked_fill(~present, -1.0)
-        )
+        draw = onto(torch.rand(present.shape, generator=generator), codes.device)
+        draw = draw.masked_fill(~present, -1.0)
         chosen = torch.zeros_like(draw).scatter_(0, draw.argmax(dim=0, keepdim=True), 1.0)
         return (chosen * present).to(codes.dtype)
 
@@ -167,8 +165,9 @@ class RandomSoftmax(Fusion):
         """See `Fusion.select`."""
         if generator is None:
             return uniform_weights(present).to(codes.dtype)
-        draw = torch.rand(present.shape, generator=generator).to(codes) / self.temperature
-        weights = draw.masked_fill(~present, float("-inf")).softmax(dim=0)
+        draw = onto(torch.rand(present.shape, generator=generator), codes.device)
+        draw = (draw.to(codes.dtype) / self.temperature).masked_fill(~present, float("-inf"))
+        weights = draw.softmax(dim=0)
         return torch.where(present.any(dim=0), weights, torch.zeros_like(weights))
 
 

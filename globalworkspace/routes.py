@@ -23,6 +23,7 @@ from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.errors import ConfigError
 from globalworkspace.fusion import Fusion, State
 from globalworkspace.latents import LatentSpec
+from globalworkspace.moving import onto
 from globalworkspace.networks import rows_among
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import Chance
@@ -317,7 +318,8 @@ class RoutePlan:
             codes = {name: F.pad(code, edges) for name, code in codes.items()}
         present = None
         if kept is not None:
-            present = _drawn_sources(tuple(codes), kept, whole, generator)
+            device = next(iter(codes.values())).device
+            present = _drawn_sources(tuple(codes), kept, whole, generator, device)
         state = fusion.fuse(codes, present, generator)
         if together.size == 1:
             return state
@@ -357,11 +359,15 @@ def _own_rows(segment: Segment, rows: slice) -> slice:
 
 
 def _drawn_sources(
-    names: Sequence[str], kept: Sequence[str], rows: int, generator: torch.Generator
+    names: Sequence[str],
+    kept: Sequence[str],
+    rows: int,
+    generator: torch.Generator,
+    device: torch.device,
 ) -> dict[str, Tensor]:
     """Which rows (rows,) bool fuse each source: a non-empty subset of those that are not kept."""
     drawn = [name for name in names if name not in kept]
-    subsets = torch.randint(1, 2 ** len(drawn), (rows,), generator=generator)
+    subsets = onto(torch.randint(1, 2 ** len(drawn), (rows,), generator=generator), device)
     return {name: (subsets >> bit) % 2 == 1 for bit, name in enumerate(drawn)}
 
 

@@ -10,6 +10,12 @@ from globalworkspace import DomainModule, GlobalWorkspace, LatentSpec, Part, Tab
 from globalworkspace.data.sampler import Batch, Segment
 from globalworkspace.hookspecs import hookimpl
 from globalworkspace.latents import pack_sequence
+from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.cycle import Cycle
+from globalworkspace.objectives.demi_cycle import DemiCycle
+from globalworkspace.objectives.fused import Fused
+from globalworkspace.objectives.schedules import Schedule
+from globalworkspace.objectives.translation import Translation
 
 
 class Vector(DomainModule):
@@ -190,3 +196,16 @@ def discover_with(points):
     from globalworkspace.registry import discover
 
     return discover(points)
+
+
+def every_family():
+    """Objectives of every kind that a step of three domains can be captured with."""
+    return [
+        Translation(1.0, subsets="sampled", budget=2),
+        Translation(0.5),
+        Contrastive(0.1, learn_scale=True),
+        Contrastive(0.1).seen_through("noisy"),
+        DemiCycle(Schedule(0.0, 1.0, steps=6)),
+        Cycle(0.3, detach=True, budget=1),
+        Fused(0.3, subsets="sampled"),
+    ]

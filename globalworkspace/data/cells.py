@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from globalworkspace.errors import DataError
+from globalworkspace.moving import onto
 from globalworkspace.references import digest_files
 
 
@@ -82,7 +83,7 @@ def num_cells(name: str, cells: Any) -> int:
 def take_cells(cells: Any, items: Tensor) -> Any:
     """The items at positions (B,) int64, as a raw batch of the same kind as `cells`."""
     if isinstance(cells, Tensor):
-        return cells.index_select(0, items.to(cells.device))
+        return cells.index_select(0, onto(items, cells.device))
     if isinstance(cells, LazyLatents):
         return cells[items]
     if isinstance(cells, np.ndarray):

@@ -16,6 +16,7 @@ from torch import Tensor
 from globalworkspace.data.cells import LazyLatents, take_cells
 from globalworkspace.data.order import RowOrder, ShuffledRows, WindowedRows
 from globalworkspace.data.table import Group, Table
+from globalworkspace.moving import onto
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_generator
 
@@ -157,6 +158,6 @@ class BatchSampler:
                 [piece[self._shares[i]] for i, piece in zip(held, pieces, strict=True)]
             )
             cells = take_cells(column.cells, items)
-            latents[name] = cells if self.device is None else cells.to(self.device)
+            latents[name] = cells if self.device is None else onto(cells, self.device)
         mine = tuple(rows[share] for rows, share in zip(drawn, self._shares, strict=True))
         return Batch(self.segments, latents, mine, drawn)

@@ -1,11 +1,13 @@
-"""A step as one function: losses and gradient, captured once and compiled as a whole.
+"""A step as one function: losses and gradient, captured once, then run without Python.
 
-Compiling network by network leaves most of a small workspace's time where it is: in the calls
-between the networks. Here the step is traced with its backward pass into one graph of tensor
-operations, which torch.compile then turns into a few kernels.
+A small workspace's step is hundreds of small operations, and most of its time goes into calling
+them. On a GPU the calls are recorded once, as a CUDA graph, and launched together from then on.
+With `compile` the step is traced with its backward pass into one graph of tensor operations, which
+torch.compile turns into a few kernels first. (Compiling network by network would leave most of the
+time where it is: in the calls between the networks.)
 
-What would differ from step to step comes in from outside: the batch, the families' weights, and the
-generators of chance, which are seeded anew for each step. An objective that looks at the number of
+What differs from step to step comes in from outside: the batch, the families' weights, and what is
+drawn from generators, which are seeded anew for each step. An objective that looks at the number of
 the step (a contrastive loss with a budget draws its pairs by it) cannot be captured.
 """
 
@@ -13,14 +15,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from globalworkspace.data.sampler import Batch
+from globalworkspace.moving import onto
 from globalworkspace.randomness import LastingChance
 from globalworkspace.training.flat import FlatAdamW
 from globalworkspace.training.orchestrator import LossOrchestrator, LossReport
@@ -31,12 +36,14 @@ COMPILE: Callable[[Any], Any] = functools.partial(torch.compile, dynamic=False)
 
 
 class CapturedStep:
-    """Computes the losses of a batch and adds its gradient to the optimiser's, compiled.
+    """Computes the losses of a batch and adds its gradient to the optimiser's.
 
     Args:
         orchestrator: Whose losses.
         optimizer: Whose flat gradients.
         autocast: What the forward pass runs under.
+        compiled: Whether it is compiled; if not, its operations are what they are, and only a GPU
+            gains.
     """
 
     def __init__(
@@ -44,8 +51,11 @@ class CapturedStep:
         orchestrator: LossOrchestrator,
         optimizer: FlatAdamW,
         autocast: Callable[[], AbstractContextManager[Any]],
+        *,
+        compiled: bool,
     ) -> None:
         self.orchestrator, self.optimizer, self.autocast = orchestrator, optimizer, autocast
+        self.compiled = compiled
         self._graph: _Graph | None = None
         self._failed = False
         if orchestrator.processes.size > 1:
@@ -54,8 +64,9 @@ class CapturedStep:
     def __call__(self, batch: Batch, step: int, draw: int, share: float) -> LossReport | None:
         """The losses of a batch; `share` times its gradient is added to the flat gradients.
 
-        None, and nothing added, where the step has to be walked plainly: it cannot be captured, or
-        not yet, as a first plain one has to find the weights that get a gradient.
+        The report holds until the next call. None, and nothing added, where the step has to be
+        walked plainly: it cannot be captured, or not yet, as a first plain one has to find the
+        weights that get a gradient.
         """
         if self._graph is None and not self._failed and self.optimizer.parameters():
             self._capture(batch, step, draw)
@@ -72,7 +83,8 @@ class CapturedStep:
 
     def _capture(self, batch: Batch, step: int, draw: int) -> None:
         """Make the graph, if that can be done; every batch of a training has the same layout."""
-        log.info("capturing and compiling the step")
+        if self.compiled:
+            log.info("capturing and compiling the step")
         devices = {latents.device for latents in batch.latents.values()}
         with torch.random.fork_rng(devices=[d for d in devices if d.type == "cuda"]):
             try:
@@ -94,6 +106,12 @@ class CapturedStep:
 
     def _fall_back(self, reason: str) -> None:
         self._failed = True
+        if not self.compiled:
+            level = logging.INFO if self.orchestrator.processes.size > 1 else logging.WARNING
+            log.log(
+                level, "the step is launched call by call, which takes a GPU far longer: %s", reason
+            )
+            return
         log.warning(
             "compile=True: the step cannot be compiled as a whole (%s); its networks are, one by "
             "one.",
@@ -112,69 +130,129 @@ class _Graph:
     """The captured step."""
 
     def __init__(self, owner: CapturedStep, batch: Batch, step: int, draw: int) -> None:
-        from torch.fx.experimental.proxy_tensor import make_fx
-
         self.orchestrator = owner.orchestrator
+        self.device = next(iter(batch.latents.values())).device
         self.chance = LastingChance(self.orchestrator.seed, draw)
+        self.draws = _Draws(self.device)
+        self._known_weights: tuple[list[float], Tensor] | None = None
         blocks = owner.optimizer.parameters()
+        parameters = [parameter for block in blocks for parameter in block]
+        names = list(batch.latents)
 
-        def run(weights: Tensor, *latents: Tensor) -> tuple[Any, ...]:
-            given = Batch(batch.segments, dict(zip(batch.latents, latents, strict=True)), ())
+        def losses(weights: Tensor, *inputs: Tensor) -> LossReport:
+            given = Batch(batch.segments, dict(zip(names, inputs, strict=False)), ())
             unknown: Any = _UnknownStep()
-            with owner.autocast():
-                report = self.orchestrator.report(given, unknown, self.chance, weights)
-            parameters = [parameter for block in blocks for parameter in block]
+            with self.draws.answered(inputs[len(names) :]), owner.autocast():
+                return self.orchestrator.report(given, unknown, self.chance, weights)
+
+        def run(weights: Tensor, *inputs: Tensor) -> tuple[Any, ...]:
+            report = losses(weights, *inputs)
             found = iter(torch.autograd.grad(report.total, parameters, materialize_grads=True))
             flat = [torch.cat([next(found).reshape(-1) for _ in block]) for block in blocks]
             families = {name: value.detach() for name, value in report.families.items()}
             return flat, report.total.detach(), families, report.terms
 
-        graph = make_fx(run)(self._weights(batch, step), *batch.latents.values())
-        self.draws = _draws_as_inputs(graph)
-        self.compiled = COMPILE(graph)
+        with torch.no_grad():
+            losses(*self._inputs(batch, step))  # draws are noted
+        self.run: Callable[..., Any] = run
+        inputs = self._inputs(batch, step)
+        if owner.compiled:
+            from torch.fx.experimental.proxy_tensor import make_fx
 
-    @torch.no_grad()
+            self.run = torch.no_grad()(COMPILE(make_fx(run)(*inputs)))
+        if self.device.type == "cuda":
+            self.run = _Replayed(self.run, inputs)
+
     def __call__(self, batch: Batch, step: int, draw: int) -> tuple[LossReport, list[Tensor]]:
         """The losses, without gradient, and the flat gradients."""
         self.chance.move(draw)
-        drawn = [draw(*args, **kwargs) for draw, args, kwargs in self.draws]
-        gradients, *losses = self.compiled(
-            self._weights(batch, step), *batch.latents.values(), *drawn
-        )
+        gradients, *losses = self.run(*self._inputs(batch, step))
         return LossReport(*losses), gradients
 
-    def _weights(self, batch: Batch, step: int) -> Tensor:
-        return next(iter(batch.latents.values())).new_tensor(self.orchestrator.weights(step))
+    def _inputs(self, batch: Batch, step: int) -> list[Tensor]:
+        """Families' weights, latents, and what is drawn."""
+        weights = self.orchestrator.weights(step)
+        if self._known_weights is None or self._known_weights[0] != weights:
+            dtype = next(iter(batch.latents.values())).dtype
+            self._known_weights = weights, onto(torch.tensor(weights, dtype=dtype), self.device)
+        return [self._known_weights[1], *batch.latents.values(), *self.draws.next()]
 
 
-def _draws_as_inputs(graph: torch.fx.GraphModule) -> list[tuple[Any, Any, Any]]:
-    """Take what is drawn from a generator out of the graph, as inputs after those it has.
+class _Draws(TorchFunctionMode):
+    """The calls inside that draw from a generator: noted once, then answered from outside."""
 
-    Returns:
-        (function, args, kwargs) of each draw, in order.
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+        self.calls: list[tuple[Callable[..., Tensor], Sequence[Any], dict[str, Any]]] = []
+        self._answers: Iterator[Tensor] | None = None
+
+    def next(self) -> list[Tensor]:
+        """What the noted calls draw now, in order, on the device."""
+        return [onto(call(*args, **kwargs), self.device) for call, args, kwargs in self.calls]
+
+    def answered(self, answers: Sequence[Tensor]) -> _Draws:
+        """Inside, calls get these answers; the first time there are none, and calls are noted."""
+        self._answers = iter(answers) if self.calls else None
+        return self
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Every call of a torch function inside comes by here."""
+        kwargs = kwargs or {}
+        given = [*args, *kwargs.values()]
+        if not any(isinstance(x, torch.Generator) for x in given):
+            return func(*args, **kwargs)
+        if any(isinstance(x, Tensor) for x in given):
+            raise ValueError(f"{func.__name__} draws from a generator by what it is given")
+        if self._answers is not None:
+            return next(self._answers)
+        self.calls.append((func, args, kwargs))
+        return onto(func(*args, **kwargs), self.device)
+
+
+class _Replayed:
+    """A function of tensors as a CUDA graph: its operations are launched all at once.
+
+    Args:
+        function: Must not wait for the device.
+        inputs: As it is going to be called with: these shapes, this device.
     """
-    nodes = graph.graph.nodes
-    held = {node: getattr(graph, str(node.target)) for node in nodes if node.op == "get_attr"}
-    generators = {node: g for node, g in held.items() if isinstance(g, torch.Generator)}
-    draws = []
-    last = [node for node in nodes if node.op == "placeholder"][-1]
-    for node in list(nodes):
-        given = node.all_input_nodes
-        if not any(x in generators for x in given):
-            continue
-        if not all(x in generators for x in given):
-            raise ValueError(f"{node.target} draws from a generator by what it is given")
-        args = tuple(generators.get(x, x) for x in node.args)
-        kwargs = {name: generators.get(x, x) for name, x in node.kwargs.items()}
-        draws.append((node.target, args, kwargs))
-        with graph.graph.inserting_after(last):
-            last = graph.graph.placeholder(f"drawn_{len(draws)}")
-        node.replace_all_uses_with(last)
-        graph.graph.erase_node(node)
-    for node in generators:
-        graph.graph.erase_node(node)
-    graph.recompile()
-    return draws
+
+    def __init__(self, function: Callable[..., Any], inputs: Sequence[Tensor]) -> None:
+        self.inputs = [x.clone() for x in inputs]
+        here = torch.cuda.current_stream()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):  # what happens at a first call only must not be recorded
+            function(*self.inputs)
+            with _no_waiting():  # found now: a recording that breaks off leaves more behind
+                function(*self.inputs)
+        here.wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.outputs = function(*self.inputs)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the function gives; it lies where the last call's lay."""
+        for mine, given in zip(self.inputs, inputs, strict=True):
+            mine.copy_(given)
+        self.graph.replay()
+        return self.outputs
+
+
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Inside, whatever makes the CPU wait for the GPU raises a RuntimeError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls this mode a prototype
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
 
 class _StepLookedAt(Exception):

@@ -117,8 +117,10 @@ class Run:
         self.order = torch.zeros((), dtype=torch.int64)
         """Fingerprint of which rows all steps drew, in order."""
         self.captured: CapturedStep | None = None
-        if self.config.compile:
-            self.captured = CapturedStep(self.orchestrator, self.optimizer, self.autocast)
+        if self.config.compile or device.type == "cuda":
+            self.captured = CapturedStep(
+                self.orchestrator, self.optimizer, self.autocast, compiled=self.config.compile
+            )
 
     # ---- the loop
 

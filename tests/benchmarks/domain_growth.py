@@ -96,7 +96,7 @@ def main() -> None:
     }
     for _ in range(args.repeats):
         for n in OURS:
-            job = {"n": n, "batch": BATCH, "width": WIDTH, "warmup": 3}
+            job = {"n": n, "batch": BATCH, "width": WIDTH, "warmup": 3, "device": "cpu"}
             if n in THEIRS:
                 theirs = job | {"steps": max(24 // 2 ** (n - 2), 3), "kind": "fusion"}
                 found = measured([args.shimmer_python, str(PEER)], theirs)

@@ -79,13 +79,19 @@ class Clock(Callback):
         if into < 0 or into % self.job["steps"]:
             return
         if into:
-            ms = 1000 * (time.process_time() - self.began) / self.job["steps"]
+            ms = 1000 * (self._now() - self.began) / self.job["steps"]
             print(json.dumps({"ms": ms}), flush=True)
             self.done += 1
         if "turns" in self.job and self.done < self.job["turns"]:
             print("ready", flush=True)
             input()
-        self.began = time.process_time()
+        self.began = self._now()
+
+    def _now(self) -> float:
+        if self.job["device"] == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
 
 def timed(job: dict[str, Any], families: list[Objective], fusion: str, **settings: Any) -> None:
@@ -109,7 +115,7 @@ def timed(job: dict[str, Any], families: list[Objective], fusion: str, **setting
         steps=clock.last,
         batch_size=job["batch"],
         unmatched_batch_size=job["batch"],
-        device="cpu",
+        device=job["device"],
         progress=False,
         **settings,
     )
@@ -161,9 +167,10 @@ def cell(n: int, batch: int, width: int, modes: list[str], args: argparse.Namesp
         "n": n,
         "batch": batch,
         "width": width,
-        "steps": max(min(int(args.effort / work), 120), 8),
+        "steps": 100 if args.device != "cpu" else max(min(int(args.effort / work), 120), 8),
         "warmup": 5,
         "turns": args.repeats,
+        "device": args.device,
     }
     own = [sys.executable, __file__, "--one"]
     runners = {"shimmer": Runner([args.shimmer_python, str(PEER)], job | {"kind": "lightning"})}
@@ -229,6 +236,7 @@ def main() -> None:
     parser.add_argument("--effort", type=float, default=4e6, help="work per measurement")
     parser.add_argument("--cells", help="such as 2,512,32;4,512,32 (records nothing)")
     parser.add_argument("--modes", default=",".join(MODES))
+    parser.add_argument("--device", default="cpu", help="cuda: wall-clock time on a GPU")
     args = parser.parse_args()
     if args.one:
         ours(json.loads(args.one))

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 import torch
-from core_domains import small_table, small_workspace, two_views
+from core_domains import every_family, small_table, small_workspace, two_views
 
 from globalworkspace import Table, TrainerConfig
 from globalworkspace.augmentation import Noise
@@ -15,8 +15,6 @@ from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
-from globalworkspace.objectives.fused import Fused
-from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
 from globalworkspace.standard_table import standardize_table
@@ -35,25 +33,13 @@ def without_code_generation(request, monkeypatch):
         monkeypatch.setattr(captured, "COMPILE", lambda graph: graph)
 
 
-def families():
-    return [
-        Translation(1.0, subsets="sampled", budget=2),
-        Translation(0.5),
-        Contrastive(0.1, learn_scale=True),
-        Contrastive(0.1).seen_through("noisy"),
-        DemiCycle(Schedule(0.0, 1.0, steps=6)),
-        Cycle(0.3, detach=True, budget=1),
-        Fused(0.3, subsets="sampled"),
-    ]
-
-
 def trained(
     compile, objectives=None, fusion="random-softmax", dropout=0.0, run_dir=None, **changed
 ):
     workspace = small_workspace(DIMS, fusion=fusion, dropout=dropout)
     settings = {"steps": 8, "batch_size": 16, "unmatched_batch_size": 8, "log_every": 1}
     config = TrainerConfig(**(settings | changed), device="cpu", progress=False, compile=compile)
-    trainer = Trainer(config, objectives or families(), augmentations={"noisy": Noise(0.1)})
+    trainer = Trainer(config, objectives or every_family(), augmentations={"noisy": Noise(0.1)})
     result = trainer.fit(workspace, small_table(dims=DIMS), run_dir=run_dir, resume=bool(run_dir))
     return result.history, workspace.state_dict()
 
@@ -176,6 +162,6 @@ def test_a_step_of_several_processes_is_not_captured(caplog, monkeypatch):
     several = LossOrchestrator(workspace, [Translation(1.0)], processes=Processes(0, 2))
     optimizer = FlatAdamW(dict(workspace.named_parameters()), weight_decay=0, keep_average=False)
     with caplog.at_level(logging.WARNING):
-        step = captured.CapturedStep(several, optimizer, contextlib.nullcontext)
+        step = captured.CapturedStep(several, optimizer, contextlib.nullcontext, compiled=True)
     assert step(Batch((), {}, ()), 0, 0, 1.0) is None
     assert "several processes share it" in caplog.text

@@ -118,7 +118,13 @@ def main() -> None:
         scheduler_args=SchedulerArgs(max_lr=1e-3, total_steps=1_000_000),
     )
 
-    turns = job.get("turns", 1)
+    turns, device = job.get("turns", 1), job.get("device", "cpu")
+
+    def now() -> float:
+        if device == "cpu":
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
     class Clock(Callback):
         began, done = 0.0, 0
@@ -128,16 +134,16 @@ def main() -> None:
             if into < 0 or into % steps:
                 return
             if into:
-                ms = 1000 * (time.process_time() - self.began) / steps
+                ms = 1000 * (now() - self.began) / steps
                 print(json.dumps({"ms": ms}), flush=True)
                 self.done += 1
             if "turns" in job and self.done < turns:
                 print("ready", flush=True)
                 input()
-            self.began = time.process_time()
+            self.began = now()
 
     Trainer(
-        accelerator="cpu",
+        accelerator="cpu" if device == "cpu" else "gpu",
         devices=1,
         max_steps=job["warmup"] + turns * steps,
         logger=False,
