@@ -319,7 +319,8 @@ class RoutePlan:
         present = None
         if kept is not None:
             device = next(iter(codes.values())).device
-            present = _drawn_sources(tuple(codes), kept, whole, generator, device)
+            drawn = _drawn_sources(tuple(codes), kept, whole, generator)
+            present = {name: onto(rows, device) for name, rows in drawn.items()}
         state = fusion.fuse(codes, present, generator)
         if together.size == 1:
             return state
@@ -359,15 +360,11 @@ def _own_rows(segment: Segment, rows: slice) -> slice:
 
 
 def _drawn_sources(
-    names: Sequence[str],
-    kept: Sequence[str],
-    rows: int,
-    generator: torch.Generator,
-    device: torch.device,
+    names: Sequence[str], kept: Sequence[str], rows: int, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Which rows (rows,) bool fuse each source: a non-empty subset of those that are not kept."""
     drawn = [name for name in names if name not in kept]
-    subsets = onto(torch.randint(1, 2 ** len(drawn), (rows,), generator=generator), device)
+    subsets = torch.randint(1, 2 ** len(drawn), (rows,), generator=generator)
     return {name: (subsets >> bit) % 2 == 1 for bit, name in enumerate(drawn)}
 
 

@@ -227,12 +227,17 @@ class _Replayed:
         aside.wait_stream(here)
         with torch.cuda.stream(aside):  # what happens at a first call only must not be recorded
             function(*self.inputs)
-            with _no_waiting():  # found now: a recording that breaks off leaves more behind
+            with _no_waiting():  # found before the recording, which it would break
                 function(*self.inputs)
         here.wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.outputs = function(*self.inputs)
+        try:
+            with torch.cuda.stream(here), torch.cuda.graph(self.graph):
+                self.outputs = function(*self.inputs)
+        except Exception:
+            chance = torch.cuda.default_generators[here.device.index]
+            chance.graphsafe_set_state(chance.clone_state())  # which else waits for the recording
+            raise
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the function gives; it lies where the last call's lay."""

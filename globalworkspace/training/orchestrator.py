@@ -39,6 +39,11 @@ class LossReport:
     terms: Mapping[str, Mapping[str, Tensor]]
     """Family -> key -> scalar mean over rows (detached)."""
 
+    def detached(self) -> LossReport:
+        """The same numbers, which keep nothing of the way that led to them."""
+        families = {name: value.detach() for name, value in self.families.items()}
+        return LossReport(self.total.detach(), families, self.terms)
+
     def added_up(self, processes: Processes) -> LossReport:
         """The report of the whole batch from the shares of all processes, without gradient."""
         if processes.size == 1:

@@ -250,7 +250,7 @@ class Run:
         with self.autocast():
             report: LossReport = self.orchestrator(batch, self.step, batch_number)
         (report.total / self.config.accumulate).backward()
-        return report
+        return report.detached()
 
     def _losses(self, report: LossReport) -> dict[str, Any]:
         report = report.added_up(self.processes)

@@ -12,6 +12,7 @@ from globalworkspace.augmentation import Noise
 from globalworkspace.data.sampler import BatchSampler
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.objectives.contrastive import Contrastive
+from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
 from globalworkspace.standard_table import standardize_table
@@ -178,10 +179,27 @@ def test_an_objective_that_reads_a_value_is_trained_all_the_same(caplog):
     assert_close(trained("cuda", objectives=[Translation(1.0)]), found, rtol=1e-4, atol=1e-5)
 
 
+def test_a_recording_that_breaks_leaves_nothing_behind(caplog):
+    class Breaking(Translation):
+        def loss(self, walked, context):
+            if torch.cuda.is_current_stream_capturing():
+                torch.cuda.synchronize()
+            return super().loss(walked, context)
+
+    stream = torch.cuda.current_stream()
+    with caplog.at_level(logging.WARNING):
+        found = trained("cuda", objectives=[Breaking(1.0)], dropout=0.2)
+    assert "call by call" in caplog.text and torch.cuda.current_stream() == stream
+    whole = trained("cuda", objectives=[Translation(1.0)], dropout=0.2)
+    assert_close(whole, found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own imports
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_compiled_step_is_recorded_too(precision, caplog):
-    plain = trained("cuda", precision=precision)
-    compiled = trained("cuda", precision=precision, compile=True)
+    few = [Translation(1.0), Contrastive(0.1), Fused(0.3)]
+    plain = trained("cuda", objectives=few, precision=precision)
+    compiled = trained("cuda", objectives=few, precision=precision, compile=True)
     close = 1e-3 if precision == "fp32" else 0.1
     assert_close(plain, compiled, rtol=close, atol=close / 5)
     assert "compile=True" not in caplog.text
