@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -61,24 +61,33 @@ def write_folder(
             scratch.mkdir()
             fill(scratch)
             files = sorted(path for path in scratch.rglob("*") if path.is_file())
-            manifest: dict[str, Any] = {
-                "format_version": FORMAT_VERSION,
-                "files": {
-                    path.relative_to(scratch).as_posix(): {
-                        "bytes": path.stat().st_size,
-                        "sha256": digest_file(path),
-                    }
-                    for path in files
-                },
-                "versions": versions(),
-                "about": dict(about or {}),
+            with writing(folder, sum(path.stat().st_size for path in files)):
+                write_text(
+                    scratch / MANIFEST, json.dumps(_manifest(scratch, files, about), indent=2)
+                )
+                for path in [*scratch.rglob("*"), scratch]:
+                    sync(path)
+                move_folder(scratch, folder)
+                sync(folder.parent)
+
+
+def _manifest(
+    folder: Path, files: Sequence[Path], about: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What says which files belong to a folder, and of itself whether it is whole."""
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "files": {
+            path.relative_to(folder).as_posix(): {
+                "bytes": path.stat().st_size,
+                "sha256": digest_file(path),
             }
-            manifest["digest"] = digest_json(manifest)
-            write_text(scratch / MANIFEST, json.dumps(manifest, indent=2))
-            for path in [*scratch.rglob("*"), scratch]:
-                sync(path)
-            move_folder(scratch, folder)
-        sync(folder.parent)
+            for path in files
+        },
+        "versions": versions(),
+        "about": dict(about or {}),
+    }
+    return manifest | {"digest": digest_json(manifest)}
 
 
 def verify_folder(folder: Path) -> None:

@@ -34,7 +34,7 @@ from globalworkspace.folders import (
     write_text,
 )
 from globalworkspace.gallery import GalleryDecoding
-from globalworkspace.training.checkpoint import newest_checkpoint
+from globalworkspace.training.checkpoint import has_checkpoints
 from globalworkspace.workspace import GlobalWorkspace
 
 CONFIG = "config.json"
@@ -51,7 +51,7 @@ def refuse_another(folder: Path, config: Mapping[str, Any]) -> None:
         config: Nested settings.
     """
     file = folder / CONFIG
-    if not file.is_file() or newest_checkpoint(folder / "checkpoints") is None:
+    if not file.is_file() or not has_checkpoints(folder / "checkpoints"):
         return
     before, now = _flat(load_json(file)), _flat(json.loads(json.dumps(config, default=str)))
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from globalworkspace.errors import CheckpointError
+from globalworkspace.files import digest_file
 from globalworkspace.folders import (
+    MANIFEST,
     load_json,
     load_tensors,
     save_tensors,
@@ -21,6 +24,8 @@ from globalworkspace.folders import (
 )
 
 LATENTS, ENTRY = "latents.safetensors", "entry.json"
+_FORMAT_1 = {"format_version", "key", "domain", "rows", "dim", "sha256"}
+"""What manifest.json said in format 1, of its one file and of what is now in entry.json."""
 
 
 class LatentStore:
@@ -43,8 +48,7 @@ class LatentStore:
         if not entry.is_dir():
             return None
         try:
-            verify_folder(entry)
-            if load_json(entry / ENTRY)["key"] != key:
+            if _verified(entry)["key"] != key:
                 raise CheckpointError(f'"{entry}" is of other cells, or of another module.')
             return load_tensors(entry / LATENTS)["latents"]
         except CheckpointError as error:
@@ -75,3 +79,17 @@ class LatentStore:
 
         if not (self.folder / key[:32]).is_dir():
             write_folder(self.folder / key[:32], fill)
+
+
+def _verified(entry: Path) -> dict[str, Any]:
+    """What a folder of latents says of itself, if its files are what was written."""
+    if not (entry / ENTRY).exists() and (entry / MANIFEST).is_file():
+        manifest = load_json(entry / MANIFEST)
+        if isinstance(manifest, dict) and manifest.keys() == _FORMAT_1:
+            file = entry / LATENTS
+            if not file.is_file() or digest_file(file) != manifest["sha256"]:
+                raise CheckpointError(f'"{file}" is missing or does not match its digest.')
+            return manifest
+    verify_folder(entry)
+    found: dict[str, Any] = load_json(entry / ENTRY)
+    return found

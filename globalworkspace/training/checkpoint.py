@@ -62,6 +62,13 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Whether there is a `step-*` folder, be it whole or damaged."""
+    if folder.is_dir():
+        sweep(folder)
+    return bool(_steps(folder))
+
+
 def prune_checkpoints(folder: Path, keep: int = 2) -> None:
     """Remove all but the newest `keep` `step-*` folders."""
     for old in _steps(folder)[keep:]:

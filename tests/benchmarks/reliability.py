@@ -71,7 +71,7 @@ def tables(found: dict[str, Any]) -> str:
         ("chains of three interruptions", found["resumes"]["chains"], ""),
         ("- runs that ended differently, by a byte", found["resumes"]["different"], ""),
         ("disk full, read-only or forbidden, at points", full["refused"], "crash.py full"),
-        ("- without a message that names the path", full["unclear"], ""),
+        ("- without a message that names path and bytes needed", full["unclear"], ""),
         ("- lost, unreadable, mixed or different", _harm(full), ""),
         ("damaged folders", found["damage"]["corruptions"], "damage.py"),
         ("- accepted", len(found["damage"]["accepted"]), ""),

@@ -349,11 +349,10 @@ def full(home, points, seed=0):
             ended, saved = forked(work)
             said = note.read_text() if note.exists() else ""
             counts["refused"] += 1
-            clear = ended == 0 and str(folder) in said
+            clear = ended == 0 and str(folder) in said and "bytes are needed" in said
             if not clear:
                 print(f"{lab.names[False][at]}: ended {ended}, said {said!r}", file=sys.stderr)
             counts["unclear"] += not clear
-            counts["with bytes"] += "bytes are needed" in said
             lab.look_through(folder, False, saved)
             lab.go_on(folder, False)
             shutil.rmtree(folder)
