@@ -32,6 +32,9 @@ RENDERED_SECONDS = 15.0
 
 SILENCE_DB = -90.0
 
+_UNKNOWN_LENGTH = 0x7FFF0000
+"""From here on a WAV header says that it was written before its length was known, into a pipe."""
+
 
 def check_sample_rate(sample_rate: Any) -> int:
     """A rate in hertz as int.
@@ -192,6 +195,7 @@ def load_sound(cell: Any, sample_rate: int, position: int = 0) -> Sound:
             f"{where}{file} cannot be read as a sound: {_reason(error)}. WAV, FLAC and OGG files "
             "are read: convert it, or leave the cell missing."
         ) from error
+    _check_whole(stream, where + file)
     samples = torch.from_numpy(np.ascontiguousarray(read.T))
     _check_samples(samples, where + file)
     _check_values(samples, where + file)
@@ -275,6 +279,21 @@ def _check_samples(samples: Tensor, where: str) -> None:
     if not samples.is_floating_point():
         raise DomainError(
             f"{where} has samples of dtype {samples.dtype}; expected float in [-1, 1], or int16."
+        )
+
+
+def _check_whole(source: str | io.BytesIO, where: str) -> None:
+    """Refuse a WAV file that is cut off: it is read without a word, up to where it ends."""
+    if isinstance(source, str):
+        with open(source, "rb") as stream:
+            beginning, size = stream.read(8), os.fstat(stream.fileno()).st_size
+    else:
+        beginning, size = source.getbuffer()[:8].tobytes(), source.getbuffer().nbytes
+    declared = int.from_bytes(beginning[4:], "little") + 8
+    if beginning[:4] == b"RIFF" and size < declared < _UNKNOWN_LENGTH:
+        raise DomainError(
+            f"{where} is cut off: it has {size:,} bytes of the {declared:,} that it says it has. "
+            "Replace it or leave the cell missing."
         )
 
 

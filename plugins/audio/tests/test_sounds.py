@@ -141,6 +141,22 @@ def test_a_damaged_file_is_named(tmp_path: Path, keep: int) -> None:
         load_sounds([_tone(), path], 8000, 10, 1)
 
 
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_wav_that_is_cut_off_is_named(tmp_path: Path, as_bytes: bool) -> None:
+    path, whole = tmp_path / "cut.wav", to_wav(_tone(), 8000)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DomainError, match=f"is cut off: it has .* of the {len(whole):,} that"):
+        load_sound(path.read_bytes() if as_bytes else path, 8000)
+
+
+def test_a_wav_written_into_a_pipe_is_read(tmp_path: Path) -> None:
+    path, whole = tmp_path / "piped.wav", bytearray(to_wav(_tone(), 8000))
+    at = whole.index(b"data") + 4
+    whole[4:8] = whole[at : at + 4] = b"\xff" * 4  # as ffmpeg does
+    path.write_bytes(whole)
+    assert torch.allclose(load_sound(path, 8000).samples, _tone(), atol=1e-4)
+
+
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DomainError, match="none.wav.*does not exist"):
         load_sound(tmp_path / "none.wav", 8000)
