@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,12 @@ def run_jobs(
                 key = waiting[future]
                 try:
                     line = {"key": key, **left[key], **future.result()}
+                except BrokenProcessPool:
+                    failed.append(
+                        f"{dict(left[key])}: its process, or one beside it, died: killed, or for "
+                        "want of memory; fewer workers need less"
+                    )
+                    continue
                 except Exception as error:  # the other jobs are worth keeping
                     failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
                     continue

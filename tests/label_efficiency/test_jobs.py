@@ -57,6 +57,36 @@ if __name__ == "__main__":
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_killed_worker_is_told_at_once_and_what_was_done_is_kept(tmp_path):
+    script = """
+import os, signal, sys
+from globalworkspace.label_efficiency.jobs import run_jobs
+
+def work(job):
+    if job["dies"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": 1}
+
+if __name__ == "__main__":
+    jobs = {name: {"name": name, "dies": name == sys.argv[1]} for name in "abc"}
+    run_jobs(jobs, work, "lines.jsonl", workers=1, progress=False)
+"""
+    (tmp_path / "script.py").write_text(script)
+
+    def run(dying):
+        command = [sys.executable, "script.py", dying]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    died = run("b")
+    assert died.returncode == 1 and "DataError: 2 of 3 jobs failed, the first: {'name': 'b'" in (
+        died.stderr
+    )
+    assert "died: killed, or for want of memory" in died.stderr
+    assert list(read_lines(tmp_path / "lines.jsonl")) == ["a"]
+    assert run("nobody").returncode == 0
+    assert list(read_lines(tmp_path / "lines.jsonl")) == ["a", "b", "c"]
+
+
 def children(pid):
     """Process numbers of a process's children."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
