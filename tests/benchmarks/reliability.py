@@ -88,8 +88,10 @@ def tables(found: dict[str, Any]) -> str:
     at_random = kills["kills"] - sum(kills["points"].values())
     lines += [f"| a random time | {at_random} |", "", "| damage | folders |", "|---|---|"]
     lines += [f"| {name} | {number} |" for name, number in found["damage"]["by_damage"].items()]
-    lines += ["", "| fuzzed | cases |", "|---|---|"]
-    lines += [f"| {name} | {number:,} |" for name, number in fuzz["by_kind"].items()]
+    lines += ["", "| fuzzed | cases | of them refused |", "|---|---|---|"]
+    lines += [
+        f"| {n} | {count:,} | {fuzz['refused'][n]:,} |" for n, count in fuzz["by_kind"].items()
+    ]
     return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
     python tests/reliability/fuzz.py [--scale 1.0]
 
 Hypothesis makes saved folders whose JSON or tensors were changed at random (and signed again, so
-that digests do not catch it), table files, and tables of odd shapes and values that are trained on.
+that digests do not catch it), table files, tables of odd shapes and values that are trained on, and
+pages of any text.
 Prints how many cases there were, and which failed.
 """
 
@@ -17,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import warnings
+from html.parser import HTMLParser
 from pathlib import Path
 
 import torch
@@ -32,11 +34,13 @@ from hostile import sign
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.cells import Alternatives
 from globalworkspace.data.readers import read_folder, read_table
+from globalworkspace.domain import Rendering
 from globalworkspace.errors import WorkspaceError
 from globalworkspace.experiment import run_experiment
 from globalworkspace.folders import verify_folder
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.pretrained import load_workspace
+from globalworkspace.sheet import Section, write_page
 
 SCALARS = st.one_of(
     st.none(),
@@ -194,11 +198,48 @@ def as_csv(rows):
 def tables_of_fields(draw):
     """Rows of fields, mostly as many in each."""
     width = draw(st.integers(1, 4))
-    even = draw(st.integers(0, 4)) > 0
-    header = [f"column{i}" for i in range(width)] if draw(st.booleans()) else []
+    even = draw(st.integers(0, 9)) != 7
+    header = [f"column{i}" for i in range(width)] if draw(st.integers(0, 9)) != 7 else []
     size = {"min_size": width, "max_size": width} if even else {"min_size": 1, "max_size": 4}
-    rows = draw(st.lists(st.lists(FIELDS, **size), max_size=6))
+    rows = draw(st.lists(st.lists(FIELDS, **size), min_size=draw(st.integers(0, 2)), max_size=6))
     return [header, *rows] if header else rows
+
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=30
+) | st.sampled_from(
+    [
+        "<script>alert(1)</script>",
+        "</td></table><img src=x onerror=alert(1)>",
+        '" onload=alert(1) x="',
+        "' autofocus onfocus=alert(1) '",
+        "&lt;b&gt;",
+        "</title><svg/onload=alert(1)>",
+        "<!--",
+        "]]>",
+        "javascript:alert(1)",
+    ]
+)
+PAGES = st.lists(TEXT, min_size=8, max_size=8)
+
+
+class Seen(HTMLParser):
+    """The tags of a page, with the names of their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, sorted(name for name, _ in attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def handle_comment(self, data):
+        self.tags.append(("comment", []))
 
 
 class Files:
@@ -213,6 +254,21 @@ class Files:
         file.write_bytes(content)
         table = read_table(str(file))
         assert len(table) > 0 and table.domains
+
+    def page(self, drawn):
+        """A page shows what it is given, and has the tags of one that is given plain words."""
+        shown, plain = [], []
+        for seen, words in ((shown, drawn), (plain, ["x" if word else "" for word in drawn])):
+            title, heading, note, head, cell, name, body, kind = words
+            item = Rendering(media_type="image/" + kind, data=b"", alt=name)
+            told = Rendering(media_type="text/plain", data=body.encode(), alt=name)
+            row = [cell, item, told]
+            section = Section(title=heading, headings=[head, "b", "c"], rows=[row], note=note)
+            write_page(self.home / "page.html", title, [section])
+            seen.append(Seen((self.home / "page.html").read_text(encoding="utf-8")))
+        assert shown[0].tags == plain[0].tags, "another tag"
+        for text in drawn[:5]:
+            assert text.strip() in "\n".join(shown[0].text), "text is lost"
 
     def folder(self, drawn):
         folder = self.home / "folder"
@@ -255,14 +311,14 @@ DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int
 @st.composite
 def latent_columns(draw):
     """Columns of latents: odd lengths, dtypes, strides, values and missing cells."""
-    rows = draw(st.sampled_from([0, 1, 2, 3, 5, 20]))
+    rows = draw(st.sampled_from([20, 20, 20, 20, 20, 5, 2, 1, 0]))
     columns = {}
     for name, dim in (("left", 4), ("right", 6)):
-        own = rows if draw(st.integers(0, 9)) else draw(st.integers(0, 6))
+        own = rows if draw(st.integers(0, 19)) != 7 else draw(st.integers(0, 6))
         dtype = draw(st.sampled_from(DTYPES if not draw(st.integers(0, 2)) else DTYPES[:1]))
-        width = dim if draw(st.integers(0, 9)) else draw(st.integers(0, 8))
+        width = dim if draw(st.integers(0, 19)) != 7 else draw(st.integers(0, 8))
         values = torch.randn(own, width, generator=torch.Generator().manual_seed(own + width))
-        odd = draw(st.sampled_from([None, None, None, math.nan, math.inf, 1e30, 0.0]))
+        odd = draw(st.sampled_from([*[None] * 8, math.nan, math.inf, 1e30, 0.0]))
         if odd is not None and values.numel():
             values.view(-1)[draw(st.integers(0, values.numel() - 1))] = odd
         values = values.to(dtype)
@@ -270,10 +326,10 @@ def latent_columns(draw):
         if form == "strided":
             values = torch.stack([values, values], dim=-1)[..., 0]
         if form in ("list", "alternatives"):
-            cells = list(values)
+            cells = values.tolist()
             if form == "alternatives":
                 cells = [Alternatives([cell, cell]) for cell in cells]
-            missing = draw(st.sampled_from(["none", "some", "all"]))
+            missing = draw(st.sampled_from(["none", "some", "some", "some", "all"]))
             cells = [
                 None if missing == "all" or (missing == "some" and draw(st.booleans())) else cell
                 for cell in cells
@@ -297,7 +353,12 @@ def fuzz(home, scale=1.0):
     """All kinds of cases; how many there were, and what failed."""
     counter, saved, files = Counter(), Saved(home), Files(home)
     text = tables_of_fields().map(as_csv)
-    lines = st.lists(JSON, max_size=5).map(lambda x: "\n".join(map(json.dumps, x)).encode())
+    records = st.lists(
+        st.lists(st.none() | st.integers() | FIELDS, min_size=2, max_size=2), min_size=1, max_size=5
+    ).map(lambda rows: [dict(zip("ab", row, strict=True)) for row in rows])
+    lines = (records | records | st.lists(JSON, max_size=5)).map(
+        lambda x: "\n".join(map(json.dumps, x)).encode()
+    )
 
     def number(share):
         return max(int(share * scale), 1)
@@ -311,8 +372,8 @@ def fuzz(home, scale=1.0):
     )
     made_up = st.binary(max_size=200) | JSON.map(lambda x: json.dumps(x).encode())
     counter.run("manifests", number(500), made_up, saved.random_manifest)
-    tables = st.tuples(st.just(".csv"), text | st.binary(max_size=100)) | st.tuples(
-        st.just(".jsonl"), lines | st.binary(max_size=100)
+    tables = st.tuples(st.just(".csv"), text | text | st.binary(max_size=100)) | st.tuples(
+        st.just(".jsonl"), lines | lines | st.binary(max_size=100)
     )
     counter.run("table files", number(1200), tables, files.read)
     named = st.sampled_from(["a.png", "a.png", "", "b.png", "../a.png", "x" * 300])
@@ -321,6 +382,7 @@ def fuzz(home, scale=1.0):
     counter.run("folders of files", number(400), head | text, files.folder)
     counter.run("configs", number(400), st.tuples(st.integers(0, 100), JSON), files.config)
     counter.run("tables that are trained on", number(600), latent_columns(), train_on)
+    counter.run("text on a page", number(400), PAGES, files.page)
     return {
         "cases": sum(counter.cases.values()),
         "by_kind": counter.cases,
