@@ -161,7 +161,8 @@ class _Graph:
 
             self.run = torch.no_grad()(COMPILE(make_fx(run)(*inputs)))
         if self.device.type == "cuda":
-            self.run = _Replayed(self.run, inputs)
+            with torch.cuda.device(self.device):  # which need not be the first of several
+                self.run = _Replayed(self.run, inputs)
 
     def __call__(self, batch: Batch, step: int, draw: int) -> tuple[LossReport, list[Tensor]]:
         """The losses, without gradient, and the flat gradients."""
