@@ -99,11 +99,17 @@ def verify_folder(folder: Path) -> None:
     """
     for name, (size, digest) in _claims(folder).items():
         path = folder / name
-        if not path.is_file():
-            raise CheckpointError(f'"{path}" is missing. Use another copy.')
-        if not any(path.resolve().is_relative_to(home) for home in _homes(folder)):
-            raise CheckpointError(f'"{path}" is a link to a file outside. Use another copy.')
-        if size not in (None, path.stat().st_size) or digest_file(path) != digest:
+        try:
+            if not path.is_file():
+                raise CheckpointError(f'"{path}" is missing. Use another copy.')
+            if not any(path.resolve().is_relative_to(home) for home in _homes(folder)):
+                raise CheckpointError(f'"{path}" is a link to a file outside. Use another copy.')
+            matches = size in (None, path.stat().st_size) and digest_file(path) == digest
+        except OSError as error:  # a name too long for a file system, say
+            raise CheckpointError(
+                f'"{path}" cannot be read: {error.strerror}. Use another copy.'
+            ) from error
+        if not matches:
             raise CheckpointError(
                 f'"{path}" does not match its digest: it was edited or damaged. Use another copy.'
             )

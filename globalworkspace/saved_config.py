@@ -23,7 +23,18 @@ _MORE, _FEW = 16, 1 << 20
 """Dead dimensions and some buffers are not saved: somewhat more is built than a file holds."""
 _DOMAIN = {"kind": (str, type(None)), "config": dict, "stores_weights": bool}
 _WORKSPACE = {"workspace": dict, "domains": dict}
-_SETTINGS = {"fusion": str, "networks": dict}
+_SETTINGS = {
+    "dim": int,
+    "hidden_dim": int,
+    "num_layers": int,
+    "dropout": (int, float),
+    "networks": dict,
+    "fusion": str,
+    "fusion_options": dict,
+    "activation": str,
+    "topology": str,
+    "seed": int,
+}
 _PLACE = {"latent": list, "standardized": bool}
 
 
@@ -46,6 +57,8 @@ def read_workspace_config(file: Path) -> dict[str, Any]:
     settings = _checked(config["workspace"], _SETTINGS, file, "workspace.")
     for name, choice in settings["networks"].items():
         _checked(choice, {"kind": str}, file, f"workspace.networks.{name}.")
+    if not config["domains"]:
+        raise CheckpointError(f'"{file}" names no domain. Use another copy.')
     for name, place in config["domains"].items():
         if not DOMAIN_NAME.match(name):
             raise CheckpointError(f'"{file}" names a domain {name!r}, which none can have.')
@@ -98,9 +111,10 @@ def _checked(value: Any, form: Mapping[str, Any], file: Path, where: str) -> dic
     if not isinstance(value, dict):
         raise CheckpointError(f'"{file}" does not hold settings ({where or "the whole"}).')
     for name, kind in form.items():
-        if not isinstance(value.get(name), kind):
+        if name not in value or not isinstance(value[name], kind):
+            given = repr(value[name])[:60] if name in value else "nothing"
             raise CheckpointError(
-                f'"{file}" gives {value.get(name)!r:.60} for {where}{name}. Use another copy, or '
-                "the globalworkspace that saved it."
+                f'"{file}" gives {given} for {where}{name}. Use another copy, or the '
+                "globalworkspace that saved it."
             )
     return value

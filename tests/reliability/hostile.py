@@ -131,6 +131,10 @@ def manifest_names(name):
     return spoil
 
 
+def manifest_names_too_long(folder):
+    add_claims(folder, {"x" * 300: claim(folder / "config.json")})
+
+
 def a_file_is_a_link_outside(folder):
     outside = folder.parent / "outside.json"
     outside.write_bytes((folder / "config.json").read_bytes())
@@ -182,6 +186,18 @@ def manifest_holds_an_endless_number(folder):
 def config_is_no_object(folder):
     (folder / "config.json").write_text("[1, 2, 3]")
     sign(folder)
+
+
+def config_names_no_domain(folder):
+    change(folder, "config.json", lambda c: c.update(domains={}))
+
+
+def seed_is_no_number(folder):
+    change(folder, "config.json", lambda c: c["workspace"].update(seed="\ud800"))
+
+
+def a_domain_has_no_kind(folder):
+    change(folder, "domains/left/config.json", lambda c: c.pop("kind"))
 
 
 def header_is_longer_than_the_file(folder):
@@ -249,6 +265,7 @@ FIXTURES = {
     ),
     "the manifest names /etc/passwd": (manifest_names("/etc/passwd"), REFUSED),
     "the manifest names ..\\outside.json": (manifest_names("..\\outside.json"), REFUSED),
+    "the manifest names a file of 300 characters": (manifest_names_too_long, REFUSED),
     "a file is a link outside": (a_file_is_a_link_outside, REFUSED),
     "a folder is a link outside": (a_folder_is_a_link_outside, REFUSED),
     "a domain is named like a path": (a_domain_is_named_like_a_path, REFUSED),
@@ -257,6 +274,9 @@ FIXTURES = {
     "the config is nested 200,000 deep": (config_is_nested_deeply, REFUSED),
     "the manifest holds a number of 100,000 digits": (manifest_holds_an_endless_number, REFUSED),
     "the config is no object": (config_is_no_object, REFUSED),
+    "the config names no domain": (config_names_no_domain, REFUSED),
+    "the seed is half a character": (seed_is_no_number, REFUSED),
+    "a domain has no kind": (a_domain_has_no_kind, REFUSED),
     "a header is longer than its file": (header_is_longer_than_the_file, REFUSED),
     "a tensor ends behind its file": (tensor("F32", [4], [0, 1 << 40]), REFUSED),
     "a tensor's size overflows": (tensor("F32", [1 << 62, 4], [0, 16]), REFUSED),
