@@ -53,6 +53,7 @@ def by_seed(
         what=name,
         describe=lambda line: str(line["key"]),
     )
+    lines = json.loads(json.dumps(lines))  # as they are read again: keys are strings
     for line in lines:
         del line["cache"]  # a folder of this machine, which is nobody else's business
     return lines

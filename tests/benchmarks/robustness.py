@@ -3,8 +3,9 @@
 Workspaces of pictures and attributes with 1,000 matched rows among 100,000, by three recipes.
 *Never seen*: two attribute values are held out of every training row, matched or not, and the rows
 that have one are judged apart. *Noise*: both domains are fused and decoded to the attributes while
-the picture's latent is shaken by Gaussian noise, of 0 to 2 of its standard deviations. *Missing*:
-what each set of domains tells of each.
+the picture's latent is shaken by Gaussian noise, of 0 to 2 of its standard deviations, on all test
+rows: those never seen are among them, which is why the error without noise is not that of the seen.
+*Missing*: what each set of domains tells of each, on the seen.
 
     python tests/benchmarks/robustness.py      # half an hour on two cores
 
@@ -109,7 +110,7 @@ def main() -> None:
     text += ["|---" * (1 + len(NOISE)) + "|"]
     for name in RECIPES:
         for kind, label in (("noise alone", "picture"), ("noise", "picture + attributes")):
-            cells = [cell(name, kind, level) for level in NOISE]
+            cells = [cell(name, kind, str(level)) for level in NOISE]
             text.append(f"| `{name}`, {label} | " + " | ".join(cells) + " |")
     text += ["", "## Which domains are there", ""]
     sets = list(found[0]["default"]["missing"])
