@@ -149,8 +149,8 @@ class _Graph:
             report = losses(weights, *inputs)
             found = iter(torch.autograd.grad(report.total, parameters, materialize_grads=True))
             flat = [torch.cat([next(found).reshape(-1) for _ in block]) for block in blocks]
-            families = {name: value.detach() for name, value in report.families.items()}
-            return flat, report.total.detach(), families, report.terms
+            told = report.detached()
+            return flat, told.total, told.families, told.terms
 
         with torch.no_grad():
             losses(*self._inputs(batch, step))  # draws are noted

@@ -227,10 +227,9 @@ class Run:
                 batch = self.sampler.batch(batch_number)
                 self.order = order_digest(self.order, batch)
                 report = self._losses_and_gradient(batch, batch_number)
-        total = report.total.detach()
 
         def held(norm: Tensor) -> Tensor:
-            return self.watch.check(norm if self.processes.size > 1 else norm + total)
+            return self.watch.check(norm if self.processes.size > 1 else norm + report.total)
 
         self.optimizer.step(learning_rate(config, self.step), config.clip_norm, held)
         if self.averages:  # a short memory while weights still move fast

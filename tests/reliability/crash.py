@@ -37,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from points import Points
 from run_files import things, write_csv
+from spread import spread
 
 from globalworkspace import folders
 from globalworkspace.data.shards import read_shard_entry, shard_file
@@ -266,7 +267,7 @@ def kills(home, times, points, seed=0):
         for shards in (False, True):
             names = lab.names[shards]
             number = points // 2 + (points % 2 if shards else 0)
-            for index, at in enumerate(_spread(names, number, generator)):
+            for index, at in enumerate(spread(names, number, generator)):
                 scratch = elsewhere if index % 2 else None
                 before = lab.counts["kills"]
                 lab.killed("run", shards, at=at, scratch=scratch)
@@ -279,21 +280,6 @@ def kills(home, times, points, seed=0):
         | dict(lab.counts)
         | {"points": dict(sorted(places.items()))}
     )
-
-
-def _spread(names, number, generator):
-    """Positions of `number` points, of each name as many as of any other, as far as they go."""
-    waiting = {}
-    for position, name in enumerate(names):
-        waiting.setdefault(name, []).append(position)
-    for positions in waiting.values():
-        generator.shuffle(positions)
-    found = []
-    while len(found) < min(number, len(names)):
-        for positions in waiting.values():
-            if positions and len(found) < number:
-                found.append(positions.pop())
-    return found
 
 
 def resumes(home, chains, seed=0):
@@ -330,7 +316,7 @@ def full(home, points, seed=0):
     """Refuse to write from a point on: no space, read-only, no right to; what comes of it."""
     lab, generator = Lab(home), random.Random(seed)
     counts = collections.Counter()
-    for at in _spread(lab.names[False], points, generator):
+    for at in spread(lab.names[False], points, generator):
         for code in (errno.ENOSPC, errno.EROFS, errno.EACCES):
             folder = lab.fresh("run", False)
             note = home / "said.txt"

@@ -18,7 +18,6 @@ import shutil
 import sys
 import tempfile
 import warnings
-from html.parser import HTMLParser
 from pathlib import Path
 
 import torch
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from core_domains import Vector, small_workspace
 from crash import register
 from hostile import sign
+from pages import PAGES, Seen
 
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.data.cells import Alternatives
@@ -203,43 +203,6 @@ def tables_of_fields(draw):
     size = {"min_size": width, "max_size": width} if even else {"min_size": 1, "max_size": 4}
     rows = draw(st.lists(st.lists(FIELDS, **size), min_size=draw(st.integers(0, 2)), max_size=6))
     return [header, *rows] if header else rows
-
-
-TEXT = st.text(
-    st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=30
-) | st.sampled_from(
-    [
-        "<script>alert(1)</script>",
-        "</td></table><img src=x onerror=alert(1)>",
-        '" onload=alert(1) x="',
-        "' autofocus onfocus=alert(1) '",
-        "&lt;b&gt;",
-        "</title><svg/onload=alert(1)>",
-        "<!--",
-        "]]>",
-        "javascript:alert(1)",
-    ]
-)
-PAGES = st.lists(TEXT, min_size=8, max_size=8)
-
-
-class Seen(HTMLParser):
-    """The tags of a page, with the names of their attributes, and its text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.text = [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, sorted(name for name, _ in attrs)))
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    def handle_comment(self, data):
-        self.tags.append(("comment", []))
 
 
 class Files:
