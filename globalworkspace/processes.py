@@ -8,8 +8,10 @@ What is random is drawn for the rows of all and cut to size.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -122,12 +124,23 @@ def current_processes() -> Processes:
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size
         )
+        atexit.register(_leave)
     return Processes(distributed.get_rank(), distributed.get_world_size())
 
 
 def restarted() -> bool:
     """Whether `torchrun --max-restarts` has started this process again after a failure."""
     return _attempt() > 0
+
+
+def _leave() -> None:
+    """End the group's threads while the interpreter still runs.
+
+    A gloo thread that frees a tensor when the interpreter has gone aborts the process: a finished
+    run would count as a failed one. After an error nothing is awaited from the others.
+    """
+    if distributed.is_initialized() and not hasattr(sys, "last_value"):
+        distributed.destroy_process_group()
 
 
 def _attempt() -> int:

@@ -1,5 +1,6 @@
 """What each process of a test runs, alone or under torchrun: python job.py OUT [kills]."""
 
+import atexit
 import json
 import os
 import signal
@@ -118,9 +119,17 @@ def killed(folder, kills):
     return weights(workspace)
 
 
+def note_the_group(folder):
+    """Write down whether this process still holds its group when it ends."""
+    state = "held" if torch.distributed.is_initialized() else "left"
+    (folder / f"group-{os.environ['RANK']}").write_text(state)
+
+
 def main():
     torch.set_num_threads(1)
-    me, folder = current_processes(), Path(sys.argv[1])
+    folder = Path(sys.argv[1])
+    atexit.register(note_the_group, folder)  # before the group is joined: called after its own
+    me = current_processes()
     if len(sys.argv) > 2:
         found = killed(folder, json.loads(sys.argv[2]))
     else:

@@ -22,7 +22,9 @@ def launch(count, folder, *arguments, restarts=0):
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stderr
+    ends = [(folder / f"group-{rank}").read_text() for rank in range(count)]
+    assert ends == ["left"] * count
     return [torch.load(folder / f"found-{r}.pt", weights_only=True) for r in range(count)]
 
 
