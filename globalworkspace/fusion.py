@@ -104,9 +104,8 @@ class Fusion(nn.Module, ABC):
         stacked = torch.stack(list(codes.values()))
         here = torch.ones(stacked.shape[:2], dtype=torch.bool, device=stacked.device)
         if present:
-            for index, name in enumerate(codes):
-                if name in present:
-                    here[index] = present[name]
+            rows = [present.get(name, here[0]).to(here.device) for name in codes]
+            here = torch.stack(rows).bool()
             stacked = stacked.masked_fill(~here[:, :, None], 0.0)
         weights = self.select(stacked, here, generator)
         return self.finish((weights[:, :, None] * stacked).sum(dim=0))

@@ -224,18 +224,19 @@ class RoutePlan:
         states: dict[_Node, State] = {}
         for node in self.starts:
             (index, view, stretch, kept), sources, _, _, hops = node
-            held_states = [single[(index, view), name, bool(hops)] for name in sources]
+            whole = [single[(index, view), name, bool(hops)] for name in sources]
+            here = None
             if stretch is not None:
                 here = self.segments[index].here(whole_rows(self.segments[index], stretch))
-                held_states = [state[here] for state in held_states]
             if len(sources) == 1:
-                states[node] = held_states[0]
+                states[node] = whole[0] if here is None else whole[0][here]
                 continue
             generator = None
             if chance is not None:
                 rare = [part for part in (stretch, kept) if part is not None]
                 generator = chance.generator("selection", index, *sources, *rare)
-            fused = {n: state.before for n, state in zip(sources, held_states, strict=True)}
+            before = [state.before if here is None else state.before[here] for state in whole]
+            fused = dict(zip(sources, before, strict=True))
             fusion = walkers[bool(hops)].fusion
             states[node] = self._fuse(fusion, fused, kept, generator, node[0], together)
 
@@ -319,8 +320,9 @@ class RoutePlan:
         present = None
         if kept is not None:
             device = next(iter(codes.values())).device
-            drawn = _drawn_sources(tuple(codes), kept, whole, generator)
-            present = {name: onto(rows, device) for name, rows in drawn.items()}
+            drawn = [name for name in codes if name not in kept]
+            masks = onto(_drawn_sources(len(drawn), whole, generator), device)
+            present = dict(zip(drawn, masks.unbind(), strict=True))
         state = fusion.fuse(codes, present, generator)
         if together.size == 1:
             return state
@@ -359,13 +361,10 @@ def _own_rows(segment: Segment, rows: slice) -> slice:
     return slice(first, last)
 
 
-def _drawn_sources(
-    names: Sequence[str], kept: Sequence[str], rows: int, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Which rows (rows,) bool fuse each source: a non-empty subset of those that are not kept."""
-    drawn = [name for name in names if name not in kept]
-    subsets = torch.randint(1, 2 ** len(drawn), (rows,), generator=generator)
-    return {name: (subsets >> bit) % 2 == 1 for bit, name in enumerate(drawn)}
+def _drawn_sources(sources: int, rows: int, generator: torch.Generator) -> Tensor:
+    """Which of the rows fuse each source: (sources, rows) bool, at least one source in each row."""
+    subsets = torch.randint(1, 2**sources, (rows,), generator=generator)
+    return subsets.bitwise_right_shift(torch.arange(sources)[:, None]).remainder_(2) == 1
 
 
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:

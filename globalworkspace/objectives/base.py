@@ -165,6 +165,12 @@ class RowObjective(Objective):
     ) -> None:
         super().__init__(weight, exclude=exclude)
         self.budget = checked_budget(self.name, budget, "routes per row")
+        self._known: dict[Segment, dict[Route, str]] = {}
+
+    def check_domains(self, names: Sequence[str]) -> None:
+        """See `Objective.check_domains`; also forgets the routes of an earlier training."""
+        super().check_domains(names)
+        self._known.clear()
 
     def within_budget(self, routes: Sequence[Route]) -> list[Route]:
         """The routes of one segment, each for as many of its rows as the budget allows."""
@@ -179,15 +185,21 @@ class RowObjective(Objective):
 
     def loss(self, walked: Walked, context: Context) -> dict[str, Tensor]:
         """See `Objective.loss`: one key per route, rows of all segments that walked it pooled."""
-        pieces: dict[Route, list[Tensor]] = {}
+        pieces: dict[str, list[Tensor]] = {}
         for index, segment in enumerate(walked.segments):
-            for route in dict.fromkeys(self.routes(segment)):
+            for route, key in self._keys(segment).items():
                 assert route.target is not None
                 values = walked.row_losses(
                     route.target, context.specs[route.target], context.part_weights
                 )
-                pieces.setdefault(route, []).append(values[Walk(route, index)])
-        return {str(route): joined(rows) for route, rows in pieces.items()}
+                pieces.setdefault(key, []).append(values[Walk(route, index)])
+        return {key: joined(rows) for key, rows in pieces.items()}
+
+    def _keys(self, segment: Segment) -> dict[Route, str]:
+        """Routes of a segment -> the keys of their losses; fixed by the layout: asked for once."""
+        if segment not in self._known:
+            self._known[segment] = {route: str(route) for route in self.routes(segment)}
+        return self._known[segment]
 
 
 def _normal(text: Any) -> str:

@@ -101,7 +101,7 @@ def main() -> None:
                 theirs = job | {"steps": max(24 // 2 ** (n - 2), 3), "kind": "fusion"}
                 found = measured([args.shimmer_python, str(PEER)], theirs)
                 saved["shimmer"][str(n)].append(found["ms"])
-            mine = measured([sys.executable, str(Path(__file__)), "--one"], job | {"steps": 20})
+            mine = measured([sys.executable, str(Path(__file__)), "--one"], job | {"steps": 100})
             saved["ours"][str(n)].append(mine["ms"])
         print({k: {n: x[-1] for n, x in v.items()} for k, v in saved.items()}, flush=True)
     print(page(saved))

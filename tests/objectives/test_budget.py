@@ -57,11 +57,8 @@ def test_sampled_subsets_are_an_unbiased_estimate_of_every_subset(workspace, fam
     found = []
     for subset in (1, 2, 3):  # of the two domains that are drawn from, each equally likely
 
-        def drawn(names, kept, rows, generator, subset=subset):
-            free = [name for name in names if name not in kept]
-            return {
-                name: torch.full((rows,), bool(subset >> bit & 1)) for bit, name in enumerate(free)
-            }
+        def drawn(sources, rows, generator, subset=subset):
+            return torch.tensor([[bool(subset >> bit & 1)] * rows for bit in range(sources)])
 
         monkeypatch.setattr(routes_module, "_drawn_sources", drawn)
         found.append(loss(workspace, family(subsets="sampled"), batch))

@@ -371,3 +371,21 @@ def test_a_plan_is_made_once_per_layout():
     batch = make_batch(workspace, [(("left",), 4)], torch.Generator().manual_seed(0))
     assert orchestrator.plan(batch.segments) is orchestrator.plan(batch.segments)
     assert isinstance(orchestrator.plan(batch.segments), RoutePlan)
+
+
+def test_routes_are_not_made_anew_in_every_step(monkeypatch):
+    workspace = small_workspace((3, 2, 2))
+    orchestrator = LossOrchestrator(workspace, [Cycle(budget=1)])
+    batch = make_batch(workspace, [(("left",), 4)], torch.Generator().manual_seed(0))
+    first = orchestrator(batch).terms
+    monkeypatch.setattr(Cycle, "routes", lambda *_: pytest.fail("asked again"))
+    assert orchestrator(batch).terms == first
+
+
+def test_an_objective_that_is_used_again_learns_the_new_domains():
+    cycle, generator = Cycle(), torch.Generator().manual_seed(0)
+    for dims in ((3, 2), (3, 2, 2)):
+        workspace = small_workspace(dims)
+        batch = make_batch(workspace, [(("left",), 4)], generator)
+        report = LossOrchestrator(workspace, [cycle])(batch)
+        assert len(report.terms["cycle"]) == len(dims) - 1
