@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from globalworkspace import __version__
@@ -157,9 +158,14 @@ def _read_domain(folder: Path) -> DomainModule:
             f"from_pretrained(path, domains={{...}})."
         )
     found = find_saved("domain", entry)
-    if entry["stores_weights"]:
+    if found.load().stores_weights:
         refuse_far_larger(folder / WEIGHTS, lambda: _built(found, entry["config"]))
     module = _built(found, entry["config"])
+    if module.stores_weights and module.state_dict() and not entry["stores_weights"]:
+        raise CheckpointError(
+            f'"{folder / CONFIG}" says that no weights are stored, and {type(module).__name__} has '
+            "some. Use another copy."
+        )
     _fill_domain(module, entry, folder)
     return freeze(module)
 
@@ -273,15 +279,42 @@ def load_workspace(
         )
     }
     for name, module in modules.items():
+        stem = f"standardizers.domain_{name}."
+        restored = _saved_standardizer(module.latent, weights, stem, path / WEIGHTS)
         if config["domains"][name]["standardized"]:
-            stem = f"standardizers.domain_{name}."
-            parts = {key: weights[stem + key] for key in ("mean", "std", "alive")}
-            workspace.restore_standardizer(name, Standardizer(module.latent, **parts))
+            workspace.restore_standardizer(name, restored)
     try:
         workspace.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f'The weights in "{path}" do not fit its config: {error}') from None
     return workspace.eval()
+
+
+def _saved_standardizer(
+    spec: LatentSpec, weights: Mapping[str, Tensor], stem: str, file: Path
+) -> Standardizer:
+    parts = {}
+    for key in ("mean", "std", "alive"):
+        value = weights.get(stem + key)
+        if value is None or value.shape != (spec.dim,):
+            given = "nothing" if value is None else f"a shape of {tuple(value.shape)}"
+            raise CheckpointError(
+                f'"{file}" gives {given} for {stem}{key}, which has {spec.dim} numbers. '
+                "Use another copy."
+            )
+        parts[key] = value
+    alive = parts["alive"]
+    if not (
+        parts["mean"].float().isfinite().all()
+        and (parts["std"].float() > 0).all()
+        and alive.dtype == torch.bool
+        and (alive.view(torch.uint8) <= 1).all()  # other bytes are neither true nor false
+    ):
+        raise CheckpointError(
+            f'"{file}" holds a mean that is no number, a std that is not above 0, or an alive that '
+            f"is neither true nor false, in {stem[:-1]}. Use another copy."
+        )
+    return Standardizer(spec, **parts)
 
 
 def _built_workspace(

@@ -7,12 +7,20 @@ that it holds, so that a few bytes cannot ask for terabytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.nn.parameter import is_lazy
 
 from globalworkspace.errors import CheckpointError
 from globalworkspace.folders import load_json
@@ -21,6 +29,8 @@ from globalworkspace.workspace import DOMAIN_NAME
 
 _MORE, _FEW = 16, 1 << 20
 """Dead dimensions and some buffers are not saved: somewhat more is built than a file holds."""
+_ENTRY, _PIECES = 16, 10_000
+"""The fewest bytes that naming a tensor takes, and how many modules need none."""
 _DOMAIN = {"kind": (str, type(None)), "config": dict, "stores_weights": bool}
 _WORKSPACE = {"workspace": dict, "domains": dict}
 _SETTINGS = {
@@ -87,24 +97,78 @@ def read_spec(parts: Any, file: Path) -> LatentSpec:
 def refuse_far_larger(weights: Path, build: Callable[[], nn.Module]) -> None:
     """Raise a `CheckpointError` if what `build` makes is far larger than the file of its weights.
 
-    It is built without memory. What cannot be built so is not looked at.
+    It is built without memory, and no further than what the file could hold. What cannot be built
+    so is not looked at.
     """
+    held = _bytes_of(weights)
     try:
-        with torch.device("meta"):
-            wanted = sum(value.numel() for value in build().state_dict().values())
+        with (
+            torch.device("meta"),
+            _built_within(held // _ENTRY + _PIECES, _MORE * held + _FEW, weights),
+        ):
+            build()
+    except CheckpointError:
+        raise
     except Exception:  # a constructor that needs real numbers; building it in earnest will tell
         return
-    refuse_numbers(weights, wanted)
 
 
 def refuse_numbers(weights: Path, wanted: int) -> None:
     """Raise a `CheckpointError` if a config asks for far more numbers than the file holds bytes."""
-    held = weights.stat().st_size if weights.is_file() else 0
-    if wanted > _MORE * held + _FEW:
-        raise CheckpointError(
-            f'The config beside "{weights}" asks for {wanted:,} numbers, and the file has {held:,} '
-            "bytes. Use another copy."
+    if wanted > _MORE * _bytes_of(weights) + _FEW:
+        raise _far_larger(weights, f"{wanted:,} numbers")
+
+
+@contextlib.contextmanager
+def _built_within(pieces: int, numbers: int, weights: Path) -> Iterator[None]:
+    """Raise once this thread has built more modules, parameters and buffers than `pieces`.
+
+    Or than hold so many numbers. A config may ask for so many layers that counting them afterwards
+    would be too late.
+    """
+    thread, made, refusal = threading.get_ident(), [0, 0], None
+
+    def count(_module: nn.Module, _name: str, piece: Any) -> None:
+        nonlocal refusal
+        if threading.get_ident() != thread or piece is None:
+            return
+        made[0] += 1
+        if isinstance(piece, torch.Tensor) and not is_lazy(piece):
+            made[1] += piece.numel()
+        if made[0] > pieces or made[1] > numbers:
+            wanted = f"{made[1]:,} numbers in {made[0]:,} modules and tensors, or more"
+            refusal = _far_larger(weights, wanted)
+            raise refusal
+
+    hooks = [
+        register(count)
+        for register in (
+            register_module_module_registration_hook,
+            register_module_parameter_registration_hook,
+            register_module_buffer_registration_hook,
         )
+    ]
+    try:
+        yield
+    except Exception:
+        if refusal is None:
+            raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if refusal is not None:  # also where a constructor made another error of it
+        raise refusal
+
+
+def _bytes_of(weights: Path) -> int:
+    return weights.stat().st_size if weights.is_file() else 0
+
+
+def _far_larger(weights: Path, wanted: str) -> CheckpointError:
+    return CheckpointError(
+        f'The config beside "{weights}" asks for {wanted}, and the file has '
+        f"{_bytes_of(weights):,} bytes. Use another copy."
+    )
 
 
 def _checked(value: Any, form: Mapping[str, Any], file: Path, where: str) -> dict[str, Any]:

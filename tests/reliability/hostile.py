@@ -10,7 +10,7 @@ import struct
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from globalworkspace.files import digest_file, digest_json
 
@@ -229,6 +229,14 @@ def a_domain_asks_for_terabytes(folder):
     change(folder, "domains/left/config.json", lambda c: c["config"].update(dim=10**7))
 
 
+def settings_ask_for_endless_layers(folder):
+    change(folder, "config.json", lambda c: c["workspace"].update(num_layers=10**20))
+
+
+def a_domain_says_it_holds_no_weights(folder):
+    change(folder, "domains/left/config.json", lambda c: c.update(stores_weights=False))
+
+
 def a_latent_is_endless(folder):
     change(folder, "config.json", lambda c: c["domains"]["left"]["latent"][0].update(size=10**15))
     domain_kind("nobody:brings-it")(folder)  # so that the latent is all there is to go by
@@ -242,6 +250,31 @@ def weights_are_of_another_shape(folder):
     save_file({"encoders.domain_left.input.weight": torch.ones(1)}, folder / "model.safetensors")
     sign(folder)
 
+
+def statistics(change_them):
+    """The weights with other statistics of a domain; `change_them` is given all tensors."""
+
+    def spoil(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change_them(tensors)
+        save_file(tensors, folder / "model.safetensors")
+        sign(folder)
+
+    return spoil
+
+
+def alive_is_another_byte(folder):
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:start])
+    content[start + header["standardizers.domain_left.alive"]["data_offsets"][0]] = 96
+    file.write_bytes(content)
+    sign(folder)
+
+
+MEAN, STD = (f"standardizers.domain_left.{key}" for key in ("mean", "std"))
+SPREAD_OF_ANOTHER = "standardizers.domain_right.std"  # of a domain without statistics
 
 REFUSED, ON_LATENTS, LOADED = "refused", "on latents only", "loaded"
 FIXTURES = {
@@ -283,9 +316,25 @@ FIXTURES = {
     "a tensor of an unknown type": (tensor("PICKLE", [4], [0, 16]), REFUSED),
     "settings ask for terabytes": (settings_ask_for_terabytes, REFUSED),
     "a domain asks for terabytes": (a_domain_asks_for_terabytes, REFUSED),
+    "settings ask for endless layers": (settings_ask_for_endless_layers, REFUSED),
+    "a domain says it holds no weights": (a_domain_says_it_holds_no_weights, REFUSED),
     "a latent is endless": (a_latent_is_endless, REFUSED),
     "a latent is of no kind": (a_latent_is_none, REFUSED),
     "weights are of another shape": (weights_are_of_another_shape, REFUSED),
+    "statistics are left out": (statistics(lambda held: held.pop(STD)), REFUSED),
+    "statistics are of another shape": (
+        statistics(lambda held: held.update({MEAN: torch.zeros(1)})),
+        REFUSED,
+    ),
+    "a spread below nothing": (
+        statistics(lambda held: held.update({SPREAD_OF_ANOTHER: -held[SPREAD_OF_ANOTHER]})),
+        REFUSED,
+    ),
+    "neither true nor false": (alive_is_another_byte, REFUSED),
+    "a spread of nothing": (
+        statistics(lambda held: held.update({STD: torch.zeros_like(held[STD])})),
+        REFUSED,
+    ),
 }
 
 

@@ -5,6 +5,7 @@ import warnings
 
 import hostile
 import pytest
+import torch
 from core_domains import Vector, Weighted
 
 from globalworkspace import GlobalWorkspace
@@ -40,6 +41,7 @@ def saved(tmp_path):
             )
         )
     workspace = GlobalWorkspace({"left": Weighted(3), "right": Vector(4)}, dim=4, hidden_dim=8)
+    workspace.fit_standardizers({"left": torch.randn(9, 3)})
     workspace.save_pretrained(tmp_path / "saved")
     yield tmp_path / "saved"
     registrations[:] = before
