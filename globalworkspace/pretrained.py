@@ -32,6 +32,7 @@ from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.references import resolve
 from globalworkspace.registry import Registration, get_registry
 from globalworkspace.saved_config import (
+    built_unless_endless,
     read_domain_config,
     read_spec,
     read_workspace_config,
@@ -158,9 +159,9 @@ def _read_domain(folder: Path) -> DomainModule:
             f"from_pretrained(path, domains={{...}})."
         )
     found = find_saved("domain", entry)
-    if found.load().stores_weights:
+    if entry["stores_weights"]:
         refuse_far_larger(folder / WEIGHTS, lambda: _built(found, entry["config"]))
-    module = _built(found, entry["config"])
+    module = built_unless_endless(folder / WEIGHTS, lambda: _built(found, entry["config"]))
     if module.stores_weights and module.state_dict() and not entry["stores_weights"]:
         raise CheckpointError(
             f'"{folder / CONFIG}" says that no weights are stored, and {type(module).__name__} has '

@@ -8,10 +8,11 @@ that it holds, so that a few bytes cannot ask for terabytes.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -27,10 +28,14 @@ from globalworkspace.folders import load_json
 from globalworkspace.latents import LatentSpec
 from globalworkspace.workspace import DOMAIN_NAME
 
+Module = TypeVar("Module", bound=nn.Module)
+
 _MORE, _FEW = 16, 1 << 20
 """Dead dimensions and some buffers are not saved: somewhat more is built than a file holds."""
 _ENTRY, _PIECES = 16, 10_000
 """The fewest bytes that naming a tensor takes, and how many modules need none."""
+_MANY = 100_000
+"""More modules and tensors than any network has."""
 _DOMAIN = {"kind": (str, type(None)), "config": dict, "stores_weights": bool}
 _WORKSPACE = {"workspace": dict, "domains": dict}
 _SETTINGS = {
@@ -111,6 +116,15 @@ def refuse_far_larger(weights: Path, build: Callable[[], nn.Module]) -> None:
         raise
     except Exception:  # a constructor that needs real numbers; building it in earnest will tell
         return
+
+
+def built_unless_endless(weights: Path, build: Callable[[], Module]) -> Module:
+    """What `build` makes; a `CheckpointError` if that never ends.
+
+    Of weights that are kept elsewhere no file tells how many there may be.
+    """
+    with _built_within(_MANY, sys.maxsize, weights):
+        return build()
 
 
 def refuse_numbers(weights: Path, wanted: int) -> None:

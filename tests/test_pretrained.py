@@ -7,12 +7,14 @@ import attrs
 import pytest
 import torch
 from core_domains import Vector, Weighted, discover_with, plugin
+from torch import nn
 
 from globalworkspace import GlobalWorkspace, load_domain, save_domain
 from globalworkspace.errors import CheckpointError, DomainError, PluginError
 from globalworkspace.folders import write_folder
 from globalworkspace.fusion import Mean
 from globalworkspace.networks import MLPNetworks
+from globalworkspace.saved_config import built_unless_endless
 
 
 @pytest.fixture
@@ -316,3 +318,12 @@ def test_a_config_that_is_no_json_is_refused_and_leaves_nothing(tmp_path, regist
     with pytest.raises(DomainError, match="must be JSON-able"):
         save_domain(module, tmp_path / "d")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_built_without_stored_weights_has_an_end(tmp_path):
+    def endless():
+        return nn.ModuleList(nn.Identity() for _ in range(10**20))
+
+    with pytest.raises(CheckpointError, match="asks for 0 numbers in 100,001 modules"):
+        built_unless_endless(tmp_path / "model.safetensors", endless)
+    assert len(built_unless_endless(tmp_path / "w", lambda: nn.ModuleList([nn.ReLU()]))) == 1
