@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from globalworkspace import __version__
@@ -28,13 +27,14 @@ from globalworkspace.folders import (
     write_folder,
     write_text,
 )
-from globalworkspace.latents import LatentSpec, Standardizer
+from globalworkspace.latents import LatentSpec
 from globalworkspace.references import resolve
 from globalworkspace.registry import Registration, get_registry
 from globalworkspace.saved_config import (
     built_unless_endless,
     read_domain_config,
     read_spec,
+    read_standardizer,
     read_workspace_config,
     refuse_far_larger,
     refuse_numbers,
@@ -281,7 +281,7 @@ def load_workspace(
     }
     for name, module in modules.items():
         stem = f"standardizers.domain_{name}."
-        restored = _saved_standardizer(module.latent, weights, stem, path / WEIGHTS)
+        restored = read_standardizer(module.latent, weights, stem, path / WEIGHTS)
         if config["domains"][name]["standardized"]:
             workspace.restore_standardizer(name, restored)
     try:
@@ -289,33 +289,6 @@ def load_workspace(
     except RuntimeError as error:
         raise CheckpointError(f'The weights in "{path}" do not fit its config: {error}') from None
     return workspace.eval()
-
-
-def _saved_standardizer(
-    spec: LatentSpec, weights: Mapping[str, Tensor], stem: str, file: Path
-) -> Standardizer:
-    parts = {}
-    for key in ("mean", "std", "alive"):
-        value = weights.get(stem + key)
-        if value is None or value.shape != (spec.dim,):
-            given = "nothing" if value is None else f"a shape of {tuple(value.shape)}"
-            raise CheckpointError(
-                f'"{file}" gives {given} for {stem}{key}, which has {spec.dim} numbers. '
-                "Use another copy."
-            )
-        parts[key] = value
-    alive = parts["alive"]
-    if not (
-        parts["mean"].float().isfinite().all()
-        and (parts["std"].float() > 0).all()
-        and alive.dtype == torch.bool
-        and (alive.view(torch.uint8) <= 1).all()  # other bytes are neither true nor false
-    ):
-        raise CheckpointError(
-            f'"{file}" holds a mean that is no number, a std that is not above 0, or an alive that '
-            f"is neither true nor false, in {stem[:-1]}. Use another copy."
-        )
-    return Standardizer(spec, **parts)
 
 
 def _built_workspace(

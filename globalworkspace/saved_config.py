@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
     register_module_module_registration_hook,
@@ -25,7 +25,7 @@ from torch.nn.parameter import is_lazy
 
 from globalworkspace.errors import CheckpointError
 from globalworkspace.folders import load_json
-from globalworkspace.latents import LatentSpec
+from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.workspace import DOMAIN_NAME
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -99,6 +99,44 @@ def read_spec(parts: Any, file: Path) -> LatentSpec:
         ) from error
 
 
+def read_standardizer(
+    spec: LatentSpec, weights: Mapping[str, Tensor], stem: str, file: Path
+) -> Standardizer:
+    """The saved statistics of a domain.
+
+    Args:
+        spec: Of the domain's latents (B, D).
+        weights: All of the workspace, by name.
+        stem: What their names begin with.
+        file: Where they come from.
+
+    Raises:
+        CheckpointError: If one is missing, is not of shape (D,) or is no statistic.
+    """
+    parts = {}
+    for key in ("mean", "std", "alive"):
+        value = weights.get(stem + key)
+        if value is None or value.shape != (spec.dim,):
+            given = "nothing" if value is None else f"a shape of {tuple(value.shape)}"
+            raise CheckpointError(
+                f'"{file}" gives {given} for {stem}{key}, which has {spec.dim} numbers. '
+                "Use another copy."
+            )
+        parts[key] = value
+    alive = parts["alive"]
+    if not (
+        parts["mean"].float().isfinite().all()
+        and (parts["std"].float() > 0).all()
+        and alive.dtype == torch.bool
+        and (alive.view(torch.uint8) <= 1).all()  # other bytes are neither true nor false
+    ):
+        raise CheckpointError(
+            f'"{file}" holds a mean that is no number, a std that is not above 0, or an alive that '
+            f"is neither true nor false, in {stem[:-1]}. Use another copy."
+        )
+    return Standardizer(spec, **parts)
+
+
 def refuse_far_larger(weights: Path, build: Callable[[], nn.Module]) -> None:
     """Raise a `CheckpointError` if what `build` makes is far larger than the file of its weights.
 
@@ -147,7 +185,7 @@ def _built_within(pieces: int, numbers: int, weights: Path) -> Iterator[None]:
         if threading.get_ident() != thread or piece is None:
             return
         made[0] += 1
-        if isinstance(piece, torch.Tensor) and not is_lazy(piece):
+        if isinstance(piece, Tensor) and not is_lazy(piece):
             made[1] += piece.numel()
         if made[0] > pieces or made[1] > numbers:
             wanted = f"{made[1]:,} numbers in {made[0]:,} modules and tensors, or more"
