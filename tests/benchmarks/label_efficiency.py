@@ -256,7 +256,8 @@ def train(cache: Path, workers: int | None) -> None:
             baselines = grid.baselines if grid is GRIDS[0] else ()
             some = attrs.evolve(grid, seeds=seeds, baselines=baselines)
             label_efficiency(specialists(), training, test, some, cache, workers=workers)
-    label_efficiency(specialists(), training, test, ABLATION, cache, workers=workers)
+        ablated = attrs.evolve(ABLATION, seeds=seeds)
+        label_efficiency(specialists(), training, test, ablated, cache, workers=workers)
 
 
 if __name__ == "__main__":
