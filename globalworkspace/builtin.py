@@ -130,14 +130,22 @@ def register_evaluations(register: Register) -> None:
 
 @hookimpl
 def register_report_sections(register: Register) -> None:
-    register(
-        "figures", "globalworkspace.report:figures", summary="errors and recalls of every direction"
-    )
-    register(
-        "translations",
-        "globalworkspace.report:translations",
-        summary="held-out items beside their translations",
-    )
+    for kind, target, summary in (
+        ("data", "training:data", "which domains the rows hold together"),
+        ("translations", "walls:translations", "held-out items beside their translations"),
+        ("figures", "figures:figures", "errors, recalls and ranks of every direction"),
+        ("parts", "figures:parts", "how much of each part of a latent is told"),
+        ("round-trips", "walls:round_trips", "held-out items, there and back"),
+        ("retrieval", "figures:retrieval", "searches that hit, and that miss"),
+        ("map", "states:state_map", "where the states of all domains lie"),
+        ("walk", "states:walk", "states along the main directions, decoded"),
+        ("dimensions", "states:dimensions", "which dimension of the workspace tells what"),
+        ("selection", "states:selection", "which domain a learnt selection listens to"),
+        ("robustness", "states:robustness", "translations under noise"),
+        ("curves", "training:learning_curves", "losses and errors over the steps"),
+        ("reproduce", "training:reproduce", "command, seed, versions and settings"),
+    ):
+        register(kind, f"globalworkspace.report.{target}", summary=summary)
 
 
 @hookimpl

@@ -138,10 +138,18 @@ class Rendering:
     """What a sheet or a report shows for one item."""
 
     media_type: str
-    """`"image/png"`, `"text/plain"`, …"""
+    """`"image/png"`, `"text/plain"`, …; `"application/json"`: an object of names and texts, shown
+    as named values."""
     data: bytes
     alt: str
     """The item in words, for those who cannot see or play it."""
+
+    @property
+    def in_words(self) -> str | None:
+        """What a terminal prints for it; None: it has to be seen or heard."""
+        if self.media_type.startswith("text/"):
+            return self.data.decode("utf-8", errors="replace")
+        return self.alt if self.media_type == "application/json" else None
 
     @property
     def ending(self) -> str:

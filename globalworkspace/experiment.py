@@ -18,7 +18,7 @@ recipe               on top of the file: "default" (without one, too), "supervis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,10 @@ class Experiment:
     held_out: HeldOut
     """The rows that were judged."""
     folder: Path
+    training: Table | None = None
+    """The rows that were trained on; None: unknown."""
+    command: Sequence[str] = ()
+    """The words that make the same run again; empty: unknown."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -174,7 +178,12 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
 
 
 def run_experiment(
-    config: Mapping[str, Any], folder: str | Path, *, resume: bool = True, progress: bool = True
+    config: Mapping[str, Any],
+    folder: str | Path,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+    command: Sequence[str] = (),
 ) -> Experiment:
     """Train and judge a workspace as `config` says.
 
@@ -185,6 +194,7 @@ def run_experiment(
             evaluation is made again. False: begin anew, whatever the folder holds (processes that
             `torchrun` has started again after a failure go on all the same).
         progress: Show bars.
+        command: What the report gives as the words that make the same run again.
 
     Raises:
         WorkspaceError: On any setting or cell that cannot be used, or if the folder holds a run of
@@ -241,7 +251,14 @@ def run_experiment(
         "stopped": result.stopped,
         **{name: function(workspace, judged) for name, function in plan.evaluations.items()},
     }
-    made = Experiment(workspace=workspace, evaluation=evaluation, held_out=judged, folder=home)
+    made = Experiment(
+        workspace=workspace,
+        evaluation=evaluation,
+        held_out=judged,
+        folder=home,
+        training=training,
+        command=command,
+    )
     if processes.first:
         from globalworkspace.report import write_report
 

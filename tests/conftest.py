@@ -7,7 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # import mode importlib leaves helpers to us
-for folder in ("processes", "reliability"):
+for folder in ("browser", "processes", "reliability"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 

@@ -33,7 +33,13 @@ class Train:
         from globalworkspace.processes import current_processes
 
         folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
-        made = run_experiment(config, folder, resume=not args.restart, progress=not args.quiet)
+        made = run_experiment(
+            config,
+            folder,
+            resume=not args.restart,
+            progress=not args.quiet,
+            command=["globalworkspace", "train", args.config, "--out", str(folder)],
+        )
         if not current_processes().first:
             return 0
         figures = made.evaluation

@@ -70,8 +70,8 @@ class Translate:
                 if not isinstance(answer, Mapping)
                 else {k: v[0] for k, v in answer.items()}
             )
-        elif shown.media_type.startswith("text/"):
-            print(shown.data.decode())
+        elif shown.in_words is not None:
+            print(shown.in_words)
         else:
             file = (
                 Path(args.out)

@@ -20,9 +20,15 @@ def recall_at(similarity: Tensor, ks: Sequence[int] = (1, 5)) -> dict[int, float
             constant states score chance or worse.
         ks: How many answers are looked at.
     """
+    places = ranks(similarity)
+    return {k: float((places <= k).double().mean()) for k in ks}
+
+
+def ranks(similarity: Tensor) -> Tensor:
+    """The place, from 1, of each query's own item among all: (B, B) -> (B,); see `recall_at`."""
     own = similarity.diagonal()[:, None]
-    better = (~(similarity < own)).sum(dim=1) - 1  # so that NaN counts against it, too
-    return {k: float((better < k).double().mean()) for k in ks}
+    better: Tensor = (~(similarity < own)).sum(dim=1)  # so that NaN counts against it, too
+    return better
 
 
 @torch.no_grad()
@@ -47,19 +53,39 @@ def retrieval(
     found = {}
     for source in table:
         for target in table:
-            rows = (
-                (table[source].present & table[target].present).nonzero().flatten()[:gallery_size]
-            )
-            if source == target or len(rows) < 2:
+            if source == target:
                 continue
-            first, second = (
-                F.normalize(
-                    workspace.fusion.finish(
-                        workspace.encoder(name)(table[name].take(rows).to(workspace.device))
-                    ).code,
-                    dim=1,
-                )
-                for name in (source, target)
-            )
+            rows, first, second = shared_states(workspace, table, source, target, gallery_size)
+            if len(rows) < 2:
+                continue
             found[f"{source} -> {target}"] = recall_at(first @ second.T, ks)
     return found
+
+
+@torch.no_grad()
+def shared_states(
+    workspace: GlobalWorkspace, table: Table, source: str, target: str, most: int = 1000
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States of the rows that two domains share, each from one of them alone.
+
+    Args:
+        workspace: In eval mode.
+        table: A *standardised* latent table.
+        source: A domain.
+        target: Another.
+        most: The first so many rows.
+
+    Returns:
+        Rows (n,), states from the source and from the target (n, W), all of length 1.
+    """
+    rows = (table[source].present & table[target].present).nonzero().flatten()[:most]
+    first, second = (
+        F.normalize(
+            workspace.fusion.finish(
+                workspace.encoder(name)(table[name].take(rows).to(workspace.device))
+            ).code,
+            dim=1,
+        )
+        for name in (source, target)
+    )
+    return rows, first, second

@@ -1,7 +1,4 @@
-"""The figure of label efficiency: error against matched rows on log axes, a panel a direction.
-
-Needs matplotlib (the extra `plots`).
-"""
+"""The figure of label efficiency: error against matched rows on log axes, a panel a direction."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from globalworkspace.errors import ConfigError
 from globalworkspace.label_efficiency.factors import interval
+from globalworkspace.report.plots import plain_decades
 
 MEAN = "mean of both"
 Lines = Sequence[Mapping[str, Any]]
@@ -56,16 +53,9 @@ def draw(
         title: Above the panels.
         across: What N counts.
         up: What the errors are.
-
-    Raises:
-        ConfigError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError(
-            "The figure needs matplotlib. Install it: pip install 'globalworkspace[plots]'."
-        ) from None
+    from matplotlib.figure import Figure
+
     trained = {line["recipe"] for line in lines if "recipe" in line}
     panels: list[tuple[str, str | None]] = [(name, name) for name in directions(lines)]
     if len(panels) > 1:
@@ -82,7 +72,8 @@ def draw(
             axis.fill_between(numbers, floors, highs, color=f"C{index % 10}", alpha=0.15, lw=0)
         axis.set(xscale="log", yscale="log", title=name, xlabel=across)
         axis.grid(True, which="both", alpha=0.2)
-        _plain_numbers(axis)
+        plain_decades(axis.xaxis, subs=(1, 3))
+        plain_decades(axis.yaxis)
     axes[0].set_ylabel(up)
     axes[-1].legend(fontsize=8)
     figure.suptitle(title)
@@ -90,16 +81,3 @@ def draw(
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=130)
     return target
-
-
-def _plain_numbers(axis: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
-    def short(value: float) -> str:
-        return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
-
-    across, up = ((1, 3), short), ((1, 2, 5), "{:.2g}".format)
-    for one, (subs, shown) in ((axis.xaxis, across), (axis.yaxis, up)):
-        one.set_major_locator(LogLocator(subs=subs))
-        one.set_major_formatter(FuncFormatter(lambda value, _, shown=shown: shown(value)))
-        one.set_minor_formatter(FuncFormatter(lambda value, _: ""))

@@ -367,7 +367,7 @@ class _Fit:
 
     def _write_media(self, stem: str, rendering: Rendering) -> None:
         """Write what a page shows small or plays, but no text, as a file of its own."""
-        if rendering.media_type.startswith("text/"):
+        if rendering.in_words is not None:
             return
         folder = self.folder / "reconstructions"
         folder.mkdir(exist_ok=True)

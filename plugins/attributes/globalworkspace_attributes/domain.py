@@ -6,6 +6,7 @@ number in standard units, instead of all by one squared error over hand-scaled v
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,20 +80,27 @@ class AttributesDomain(DomainModule):
         return {name: column.decode(pieces[name]) for name, column in self.columns.items()}
 
     def render(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Rendering]:
-        """N rows -> N lines of text such as `shape: egg · x: 12.3`."""
+        """N rows -> N JSON objects of column -> text, in words a line of `describe`."""
         return [
-            Rendering(media_type="text/plain", data=line.encode(), alt=line)
-            for line in self.describe(raw)
+            Rendering(
+                media_type="application/json",
+                data=json.dumps(row, ensure_ascii=False).encode(),
+                alt=_line(row),
+            )
+            for row in self._texts(raw)
         ]
 
     def describe(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
-        """N rows -> N lines of text; cells are checked as in `encode`."""
+        """N rows -> N lines as `shape: egg · x: 12.3`; cells are checked as in `encode`."""
+        return [_line(row) for row in self._texts(raw)]
+
+    def _texts(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         table = self.decode(self.encode(raw))
         texts = [
-            [f"{name}: {column.text(cell)}" for cell in _as_list(table[name])]
+            [column.text(cell) for cell in _as_list(table[name])]
             for name, column in self.columns.items()
         ]
-        return [" · ".join(row) for row in zip(*texts, strict=True)]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*texts, strict=True)]
 
     def config(self) -> dict[str, Any]:
         """`{"columns": {name: {"type": ..., ...}}}`, complete."""
@@ -219,6 +227,10 @@ def _length(name: str, values: Any) -> int:
             f"[{values!r}]."
         )
     return len(values)
+
+
+def _line(row: Mapping[str, str]) -> str:
+    return " · ".join(f"{name}: {text}" for name, text in row.items())
 
 
 def _as_list(values: Any) -> list[Any]:

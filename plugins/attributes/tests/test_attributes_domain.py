@@ -150,10 +150,12 @@ def test_columns_of_the_data_that_are_not_configured_are_ignored(domain: Attribu
     assert len(domain.encode([row | {"note": object()} for row in rows()])) == 2
 
 
-def test_rendering_is_one_line_of_text_per_row(domain: AttributesDomain) -> None:
+def test_rendering_is_named_texts_and_one_line_in_words(domain: AttributesDomain) -> None:
     rendered = domain.render({"shape": torch.tensor([1]), "x": [12.345], "rotation": [1.0]})
     assert [r.alt for r in rendered] == ["shape: egg · x: 12.35 · rotation: 1"]
-    assert rendered[0].media_type == "text/plain" and rendered[0].data.decode() == rendered[0].alt
+    assert rendered[0].media_type == "application/json"
+    assert json.loads(rendered[0].data) == {"shape": "egg", "x": "12.35", "rotation": "1"}
+    assert rendered[0].in_words == rendered[0].alt
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ same time: on everything with the recipe `default`, and on the matched rows alon
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import time
 import warnings
@@ -30,13 +29,19 @@ from globalworkspace import (
     encode_table,
 )
 from globalworkspace.data.table import Column
+from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.evaluation.translation import direction
+from globalworkspace.experiment import FINISHED, Experiment
+from globalworkspace.files import write_json
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.pretrained import build_domain, load_domain
 from globalworkspace.recipes import recipe
+from globalworkspace.report import FILE as REPORT
+from globalworkspace.report import Section, write_report
 from globalworkspace.run_folder import save_run
 from globalworkspace_shapes.dataset import attribute_columns, load
 from globalworkspace_shapes.judge import Arm, Judge, table_text
+from globalworkspace_shapes.scoring import FACTORS
 from globalworkspace_shapes.sheet import Item, draw_sheet
 
 PICTURE_WEIGHTS = "package:globalworkspace_shapes/weights/picture"
@@ -265,26 +270,80 @@ def run_demo(folder: Path, config: DemoConfig) -> tuple[Arm, Arm]:
     full, only = arms["all rows"], arms["matched only"]
     print(table_text(arms, judge.ceilings(), config.test_items))
     save_run(folder, full.workspace, raw_training, training)
-    figures = {
-        name: {
-            "error": arm.error,
-            "errors": arm.errors,
-            "retrieval": arm.retrieval,
-            "scores": arm.scores,
-        }
-        for name, arm in arms.items()
+    evaluation = {
+        "rows": "test",
+        "data": raw_training.describe(),
+        "seed": config.seed,
+        "seconds": time.monotonic() - began,
+        "translation": full.errors,
+        "retrieval": full.retrieval,
+        "demo": {
+            name: {
+                "error": arm.error,
+                "errors": arm.errors,
+                "retrieval": arm.retrieval,
+                "scores": arm.scores,
+            }
+            for name, arm in arms.items()
+        },
     }
-    (folder / "evaluation.json").write_text(json.dumps(figures, indent=2))
+    write_report(
+        Experiment(
+            workspace=full.workspace,
+            evaluation=evaluation,
+            held_out=HeldOut(raw=raw_test, latents=test),
+            folder=folder,
+            training=raw_training,
+            command=_command(folder, config),
+        )
+    )
+    write_json(folder / FINISHED, evaluation)
     sheet = folder / "translations.png"
     draw_sheet(
         sheet,
         _sheet_items(full.workspace, raw_test, test),
         f"{config.pairs:,} matched rows, unseen shapes",
     )
-    print(f"\nSaved in {folder}; look at {sheet}. {time.monotonic() - began:.0f} s in all.")
+    print(f"\nSaved in {folder}; open {folder / REPORT}. {time.monotonic() - began:.0f} s in all.")
     sentence = raw_test["caption"].cells[0]
     print(f'Try: globalworkspace translate {folder} --from caption="{sentence}" --to picture')
     return full, only
+
+
+def _command(folder: Path, config: DemoConfig) -> list[str]:
+    changed = attrs.asdict(
+        config, filter=lambda a, value: a.name != "progress" and value != a.default
+    )
+    options = [word for name, value in changed.items() for word in (_option(name), str(value))]
+    return ["globalworkspace", "demo", "--out", str(folder), *options]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def arms_section(experiment: Experiment) -> Section | None:
+    """Report section of the demo: its two trainings beside each other."""
+    arms = experiment.evaluation.get("demo")
+    if not arms:
+        return None
+    names = list(arms)
+    factors = ("class", *FACTORS)
+    rows = [
+        [told, name, *(f"{arms[name]['scores'][told][f]:.2f}" for f in factors), f"{error:.3f}"]
+        for told in arms[names[0]]["errors"]
+        for name, error in ((name, arms[name]["errors"][told]) for name in names)
+    ]
+    return Section(
+        title="All rows against the matched rows alone",
+        headings=["direction", "trained on", "class", *(f"R² {name}" for name in FACTORS), "error"],
+        rows=rows,
+        note="The same workspace was trained twice, for the same time: on all rows, and on the "
+        "matched ones only. "
+        "Class: share of translations whose shape is right. R²: how much of each fact is told, "
+        "read from what was "
+        "translated; 1 is all of it.",
+    )
 
 
 def _sheet_items(

@@ -34,11 +34,16 @@ def register_evaluations(register) -> None:  # type: ignore[no-untyped-def]
 
 @hookimpl
 def register_report_sections(register) -> None:  # type: ignore[no-untyped-def]
-    """Announce the report section `caption-words`."""
+    """Announce the report sections `caption-words` and `demo`."""
     register(
         "caption-words",
         "globalworkspace_shapes.words:words_section",
         summary="the figures of caption-words",
+    )
+    register(
+        "demo",
+        "globalworkspace_shapes.demo:arms_section",
+        summary="the two trainings of the demo",
     )
 
 

@@ -1,0 +1,167 @@
+"""Report sections about the run itself: its data, its curves, and how to repeat it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from globalworkspace.report.plots import curves
+from globalworkspace.run_folder import CONFIG
+from globalworkspace.sheet import Cell, Figure, Grid, Section
+from globalworkspace.training.metrics_log import METRICS
+from globalworkspace.versions import versions
+
+if TYPE_CHECKING:
+    from globalworkspace.data.table import Table
+    from globalworkspace.experiment import Experiment
+
+_MOST_DIRECTIONS = 8
+
+
+def data(experiment: Experiment) -> Section:
+    """What was trained on: the sets of domains that rows hold together, and how often."""
+    domains = list(experiment.workspace.domains)
+    tables = {"Training rows": experiment.training, "Judged rows": experiment.held_out.raw}
+    grids = [
+        _groups(f"{title}: {len(table):,}", table, domains)
+        for title, table in tables.items()
+        if table is not None
+    ]
+    kinds = ", ".join(
+        f"{name} ({type(module).__name__}, {module.latent.dim} numbers)"
+        for name, module in experiment.workspace.domains.items()
+    )
+    return Section(
+        title="Data",
+        note=f"Domains: {kinds}. A row below is a set of domains that table rows hold together: "
+        "those with two "
+        "and more are matched, and tell what belongs to what.",
+        parts=grids,
+    )
+
+
+def _groups(title: str, table: Table, domains: Sequence[str]) -> Grid:
+    counts = sorted(
+        ((group, len(rows)) for group, rows in table.groups().items()),
+        key=lambda entry: (-len(entry[0]), -entry[1]),
+    )
+    most = max((count for _, count in counts), default=1)
+    rows: list[list[Cell]] = []
+    shades: list[list[float | None]] = []
+    for group, count in counts:
+        rows.append([*("●" if name in group else "" for name in domains), f"{count:,}"])
+        shades.append([*(1.0 if name in group else None for name in domains), count / most])
+    return Grid(title=title, headings=[*domains, "rows"], rows=rows, shades=shades)
+
+
+def learning_curves(experiment: Experiment) -> Section | None:
+    """Losses of each family and validation errors of each direction, over the steps."""
+    history = read_history(experiment)
+    families = _series(history, "families")
+    errors = _series(history, "validation")
+    mean = errors.pop("translation", [])
+    parts = []
+    if families:
+        parts.append(
+            Figure(
+                title="Training loss of each family",
+                svg=curves("losses", families, across="step", up="loss", log=True),
+                alt="Training losses over the steps. At the end: " + _last(families),
+            )
+        )
+    if errors:
+        if len(errors) > _MOST_DIRECTIONS:
+            errors = _extremes(errors)
+        errors = {"mean of all": mean, **errors} if len(errors) > 1 else errors
+        parts.append(
+            Figure(
+                title="Validation error of each direction",
+                svg=curves("errors", errors, across="step", up="normalised error", log=True),
+                alt="Validation errors over the steps. At the end: " + _last(errors),
+            )
+        )
+    if not parts:
+        return None
+    best, skipped = experiment.evaluation.get("best_step"), history[-1].get("skipped", 0)
+    said = [
+        f"{history[-1]['step']:,} steps.",
+        f"The weights of step {best:,} are kept: the validation error was smallest there."
+        if best
+        else "",
+        f"{skipped:,} steps were not finite and skipped." if skipped else "",
+    ]
+    return Section(title="Learning curves", note=" ".join(filter(None, said)), parts=parts)
+
+
+def _extremes(errors: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    """The easiest and the hardest directions, where there are too many to tell apart."""
+    ordered = sorted(errors, key=lambda name: errors[name][-1][1])
+    half = _MOST_DIRECTIONS // 2
+    return {name: errors[name] for name in [*ordered[:half], *ordered[-half:]]}
+
+
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for entry in history:
+        for name, value in entry.get(key, {}).items():
+            if value is not None and math.isfinite(value):
+                found.setdefault(name, []).append((entry["step"], value))
+    return found
+
+
+def _last(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    return ", ".join(f"{name} {line[-1][1]:.3g}" for name, line in series.items() if line) + "."
+
+
+def read_history(experiment: Experiment) -> list[dict[str, Any]]:
+    """The metrics log of a run; empty where there is none."""
+    file = experiment.folder / METRICS
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def reproduce(experiment: Experiment) -> Section:
+    """What is needed to get the same again: command, seed, order of the data, versions, config."""
+    history = read_history(experiment)
+    config_file = experiment.folder / CONFIG
+    config: dict[str, Any] = (
+        json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}
+    )
+    facts: list[tuple[str, str]] = []
+    if experiment.command:
+        facts.append(("command", shlex.join(experiment.command)))
+    seed = config.get("training", {}).get("seed", experiment.evaluation.get("seed"))
+    facts.append(("seed of training", str(0 if seed is None else seed)))
+    orders = [entry["order"] for entry in history if "order" in entry]
+    if orders:
+        facts.append(("order of all rows drawn", orders[-1]))
+    found = [[name, version] for name, version in versions().items()]
+    parts = [Grid(title="Versions", headings=["of", "version"], rows=found, folded=True)]
+    if config:
+        settings = [[name, value] for name, value in _flat(config)]
+        parts.append(
+            Grid(title="All settings", headings=["setting", "value"], rows=settings, folded=True)
+        )
+    return Section(
+        title="To do it again",
+        headings=["what", "value"],
+        rows=[list(fact) for fact in facts],
+        note="The same seed, data and versions on the same machine give the same bytes. Two runs "
+        "that show one "
+        "order saw the same rows in the same order.",
+        parts=parts,
+    )
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    found = []
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found += _flat(value, f"{before}{name}.")
+        else:
+            found.append((before + name, json.dumps(value, ensure_ascii=False, default=str)))
+    return found
