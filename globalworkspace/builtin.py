@@ -161,6 +161,41 @@ def register_commands(register: Register) -> None:
         summary="translate items with a trained workspace",
     )
     register(
+        "retrieve",
+        "globalworkspace.commands.retrieve:Retrieve",
+        summary="find the items most like what is given",
+    )
+    register(
+        "evaluate",
+        "globalworkspace.commands.evaluate:Evaluate",
+        summary="judge a finished run again, or by other rows",
+    )
+    register(
+        "report",
+        "globalworkspace.commands.report:Report",
+        summary="write the report of a finished run again",
+    )
+    register(
+        "runs",
+        "globalworkspace.commands.runs:Runs",
+        summary="list runs with their headline figures",
+    )
+    register(
+        "compare",
+        "globalworkspace.commands.compare:Compare",
+        summary="put runs side by side",
+    )
+    register(
+        "doctor",
+        "globalworkspace.commands.doctor:Doctor",
+        summary="say what is installed, what is missing, how to get it",
+    )
+    register(
+        "completion",
+        "globalworkspace.commands.completion:Completion",
+        summary="print what a shell needs to complete commands",
+    )
+    register(
         "fit-domain",
         "globalworkspace.commands.fit_domain:FitDomain",
         summary="train one domain module on its own data",

@@ -2,12 +2,14 @@
 
 Commands come from the registry, the core's own like anyone else's; a command's module is imported
 only when it is called. Exit codes: 0 done, 1 the command itself says no (`plugins --check`), 2 bad
-input or a disk that cannot be written to, 130 interrupted (Ctrl-C), 143 ended by SIGTERM.
+input or a disk that cannot be written to, 130 interrupted (Ctrl-C), 141 nobody reads what is
+printed (`| head`), 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -51,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(parser)
-        return command.run(parser.parse_args(words[1:]))
+        code = command.run(parser.parse_args(words[1:]))
+        sys.stdout.flush()
+        return code
     except SystemExit as stop:  # argparse: --help, or arguments that do not fit
         return stop.code if isinstance(stop.code, int) else 2
     except WorkspaceError as error:
@@ -60,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         print(f'error: "{error.filename}" cannot be used: {error.strerror}.', file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads, `head` say, has enough
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or "interrupted", file=sys.stderr)
         return 130

@@ -18,7 +18,7 @@ recipe               on top of the file: "default" (without one, too), "supervis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,14 @@ from globalworkspace.data.encoding import EncodingConfig, encode_table
 from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.table import Table
 from globalworkspace.data.unreadable import without_unreadable
-from globalworkspace.errors import DataError
+from globalworkspace.errors import CheckpointError, DataError
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.files import write_json, writing
+from globalworkspace.folders import load_json
 from globalworkspace.processes import current_processes, restarted
 from globalworkspace.recipes import usual_decay
-from globalworkspace.run_folder import CONFIG, clear_run, refuse_another, save_run
-from globalworkspace.settings import check_keys, construct, section
+from globalworkspace.run_folder import CONFIG, clear_run, load_run, refuse_another, save_run
+from globalworkspace.settings import check_keys, construct, section, with_changes
 from globalworkspace.training.config import TrainerConfig
 from globalworkspace.training.device import pick_device
 from globalworkspace.training.trainer import Trainer
@@ -214,20 +215,12 @@ def run_experiment(
         with writing(home):
             home.mkdir(parents=True, exist_ok=True)
         write_json(home / CONFIG, config)
-    store = LatentStore(home / "latents")
 
-    def encoded(table: Table) -> Table:
-        return encode_table(
-            workspace.domains,
-            table,
-            store=store,
-            progress=progress,
-            processes=processes,
-            **attrs.asdict(plan.encoding),
-        )
+    def encoded(table: Table) -> tuple[Table, Table]:
+        return _encoded(plan, workspace, table, home, progress)
 
-    raw, training = without_unreadable(plan.training, encoded(plan.training))
-    held_raw, held_out = without_unreadable(plan.held_out, encoded(plan.held_out))
+    raw, training = encoded(plan.training)
+    held_raw, held_out = encoded(plan.held_out)
     result = plan.trainer.fit(
         workspace,
         training,
@@ -239,7 +232,7 @@ def run_experiment(
     )
     judged, judged_on = HeldOut(raw=held_raw, latents=held_out), "validation"
     if plan.test is not None:
-        test_raw, test = without_unreadable(plan.test, encoded(plan.test))
+        test_raw, test = encoded(plan.test)
         judged, judged_on = HeldOut(raw=test_raw, latents=test), "test"
     if processes.first:
         save_run(home, workspace, raw, training)
@@ -249,6 +242,7 @@ def run_experiment(
         "best_step": result.best_step,
         "seconds": result.seconds,
         "stopped": result.stopped,
+        "command": list(command),
         **{name: function(workspace, judged) for name, function in plan.evaluations.items()},
     }
     made = Experiment(
@@ -256,7 +250,7 @@ def run_experiment(
         evaluation=evaluation,
         held_out=judged,
         folder=home,
-        training=training,
+        training=raw,
         command=command,
     )
     if processes.first:
@@ -266,3 +260,66 @@ def run_experiment(
         write_json(home / FINISHED, evaluation)
     processes.wait()
     return made
+
+
+def reopen_experiment(
+    folder: str | Path,
+    *,
+    changes: Iterable[str] = (),
+    judge: bool = True,
+    progress: bool = True,
+) -> Experiment:
+    """A finished run, opened again to be looked at or judged anew; nothing is written but latents.
+
+    Args:
+        folder: The run folder.
+        changes: See `globalworkspace.settings.with_changes`: other rows to judge by, say.
+        judge: Make all evaluations again; False: take those that evaluation.json holds.
+        progress: Show bars.
+
+    Raises:
+        CheckpointError: If the folder holds no finished run, or one that no config describes.
+        WorkspaceError: If the data that the config names can no longer be read.
+    """
+    home = Path(folder).expanduser()
+    workspace = load_run(home)
+    for name in (CONFIG, FINISHED):
+        if not (home / name).is_file():
+            raise CheckpointError(
+                f'"{home}" holds no {name}. Only a finished run of "globalworkspace train" can be '
+                "opened again; run the command that made this one."
+            )
+    before = load_json(home / FINISHED)
+    plan = plan_experiment(with_changes(load_json(home / CONFIG), changes), progress=progress)
+    judged_on = "validation" if plan.test is None else "test"
+    raw, latents = _encoded(plan, workspace, plan.test or plan.held_out, home, progress)
+    judged = HeldOut(raw=raw, latents=latents)
+    evaluation = dict(before)
+    if judge:
+        evaluation |= {"rows": judged_on, "data": plan.raw.describe()}
+        evaluation |= {
+            name: judge_by(workspace, judged) for name, judge_by in plan.evaluations.items()
+        }
+    return Experiment(
+        workspace=workspace,
+        evaluation=evaluation,
+        held_out=judged,
+        folder=home,
+        training=plan.training,
+        command=before.get("command", ()),
+    )
+
+
+def _encoded(
+    plan: Plan, workspace: GlobalWorkspace, table: Table, home: Path, progress: bool
+) -> tuple[Table, Table]:
+    """A table without the cells that cannot be read, raw and as latents."""
+    latents = encode_table(
+        workspace.domains,
+        table,
+        store=LatentStore(home / "latents"),
+        progress=progress,
+        processes=current_processes(),
+        **attrs.asdict(plan.encoding),
+    )
+    return without_unreadable(table, latents)

@@ -5,7 +5,9 @@ An unknown key is an error that names the nearest known one.
 
 from __future__ import annotations
 
+import copy
 import inspect
+import json
 import tomllib
 import types
 import typing
@@ -39,6 +41,73 @@ def read_toml(path: str | Path) -> dict[str, Any]:
             f'The config file "{file}" is no valid TOML: {error}. Is a section or a domain named '
             "twice?"
         ) from None
+
+
+def with_changes(config: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """A config with single settings changed.
+
+    Args:
+        config: Nested settings; stays as it is.
+        changes: `section.name=value` each. The value is read as TOML (`0.1`, `true`, `[1, 5]`) and
+            taken as text where it is none. A number names an entry of a list, from 0
+            (`objectives.0.weight=2`).
+
+    Raises:
+        ConfigError: On a change of another form, or one that leads through something that is no
+            section.
+
+    Example:
+        >>> with_changes({"training": {"steps": 10}}, ["training.steps=20", "data.path=a.csv"])
+        {'training': {'steps': 20}, 'data': {'path': 'a.csv'}}
+    """
+    changed = copy.deepcopy(dict(config))
+    for change in changes:
+        path, sign, text = change.partition("=")
+        names = path.strip().split(".")
+        if not sign or not all(names):
+            raise ConfigError(f'"{change}" is no change; write section.name=value.')
+        place: Any = changed
+        for depth, name in enumerate(names[:-1]):
+            place = _inside(place, name, ".".join(names[: depth + 1]), change)
+        _inside(place, names[-1], path, change, _value(text.strip()))
+    return changed
+
+
+def _inside(place: Any, name: str, path: str, change: str, value: Any = None) -> Any:
+    """The section of that name inside of another, made if it is absent; or a value put there."""
+    if isinstance(place, list):
+        if not name.isdigit() or int(name) >= len(place):
+            raise ConfigError(
+                f'"{change}": {path} is none of the {len(place)} entries, which count from 0.'
+            )
+        key: Any = int(name)
+    elif isinstance(place, dict):
+        key = name
+    else:
+        where = f"{path.rpartition('.')[0]} is {json.dumps(place, default=str)}"
+        raise ConfigError(f'"{change}": {where}, not a section.')
+    if value is not None:
+        place[key] = value
+        return None
+    return place[key] if isinstance(place, list) else place.setdefault(key, {})
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def flattened(config: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    """Every setting as `section.name` -> its value as JSON, as a reader compares them."""
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found |= flattened(value, f"{before}{name}.")
+        else:
+            found[before + name] = json.dumps(value, ensure_ascii=False, default=str)
+    return found
 
 
 def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -1,10 +1,19 @@
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pytest
 
 from globalworkspace.errors import ConfigError, DataError
-from globalworkspace.settings import check_keys, construct, located, read_toml, section
+from globalworkspace.settings import (
+    check_keys,
+    construct,
+    located,
+    read_toml,
+    section,
+    with_changes,
+)
 
 
 def make(
@@ -81,3 +90,29 @@ def test_a_config_file_that_is_missing_or_no_toml_is_named(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_toml(tmp_path / "binary.toml")
+
+
+def test_changes_reach_sections_and_lists_and_leave_the_config_as_it_is():
+    config = {"training": {"steps": 1}, "objectives": [{"kind": "a"}, {"kind": "b", "weight": 1}]}
+    before = json.loads(json.dumps(config))
+    changes = ["training.steps=20", "objectives.1.weight=0.5", "test.path=a b.csv", "x.y=[1, 2]"]
+    changed = with_changes(config, [*changes, "training.compile=true"])
+    assert config == before
+    assert changed["training"] == {"steps": 20, "compile": True}
+    assert changed["objectives"][1] == {"kind": "b", "weight": 0.5}
+    assert changed["test"] == {"path": "a b.csv"} and changed["x"] == {"y": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("steps", "write section.name=value"),
+        (".steps=1", "write section.name=value"),
+        ("objectives.2.weight=1", "none of the 1 entries, which count from 0"),
+        ("objectives.first.weight=1", "none of the 1 entries"),
+        ("name.steps=1", 'name is "run", not a section'),
+    ],
+)
+def test_changes_that_do_not_fit_are_named(change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        with_changes({"name": "run", "objectives": [{}]}, [change])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
+from globalworkspace.commands.options import add_set, read_config
 from globalworkspace.errors import ConfigError
 
 HEADINGS = ("domains", "rows", "width", "precision", "ms", "from", "to", "rows/s", "peak", "MiB")
@@ -26,6 +27,7 @@ class Benchmark:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """See `cli.Command`."""
         parser.add_argument("config", nargs="?", help="a TOML file as `train` reads it")
+        add_set(parser)
         parser.add_argument("--domains", default="2,4", help="without a config: numbers of domains")
         parser.add_argument("--batch", default="512", help="matched rows, and unmatched per domain")
         parser.add_argument("--width", default="128", help="hidden units of the networks")
@@ -83,9 +85,8 @@ def _config_costs(args: argparse.Namespace, peaks: dict[str, float]) -> Iterator
     from globalworkspace.benchmark import measure
     from globalworkspace.data.encoding import encode_table
     from globalworkspace.experiment import plan_experiment
-    from globalworkspace.settings import read_toml
 
-    plan = plan_experiment(read_toml(args.config), progress=False)
+    plan = plan_experiment(read_config(args), progress=False)
     latents = encode_table(
         plan.workspace.domains,
         plan.training,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from globalworkspace.commands.options import add_config, run_folder
 from globalworkspace.errors import ConfigError
 
 LAUNCHERS = (
@@ -32,7 +33,7 @@ class Encode:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """See `cli.Command`."""
-        parser.add_argument("config", help="the TOML file of `train`")
+        add_config(parser, "the TOML file of `train`")
         parser.add_argument("--out", help="the run folder (default: runs/ and the config's name)")
         parser.add_argument(
             "--worker",
@@ -48,16 +49,18 @@ class Encode:
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
-        folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
+        folder = run_folder(args)
         if args.ray is None:
             worker, workers = worker_of(args.worker, os.environ)
         else:
             from globalworkspace.data.ray_shares import share_with_ray
 
-            task = functools.partial(encode_as_worker, args.config, folder)
+            task = functools.partial(encode_as_worker, args.config, folder, changes=args.changes)
             share_with_ray(task, _ray_workers(args.ray))
             worker, workers = 0, 1  # what they made is looked through once more
-        done = encode_as_worker(args.config, folder, worker, workers, progress=not args.quiet)
+        done = encode_as_worker(
+            args.config, folder, worker, workers, progress=not args.quiet, changes=args.changes
+        )
         for name, whole in done.items():
             print(f"{name}: {'complete' if whole else 'this share is done'}")
         print(
@@ -69,7 +72,13 @@ class Encode:
 
 
 def encode_as_worker(
-    config: str, folder: Path, worker: int, workers: int, *, progress: bool = False
+    config: str,
+    folder: Path,
+    worker: int,
+    workers: int,
+    *,
+    progress: bool = False,
+    changes: Sequence[str] = (),
 ) -> dict[str, bool]:
     """One worker's share of a config's data, all of it with one worker.
 
@@ -79,6 +88,7 @@ def encode_as_worker(
         worker: This one, from 0.
         workers: How many there are.
         progress: Show bars.
+        changes: To the config, see `globalworkspace.settings.with_changes`.
 
     Returns:
         Part and domain -> whether its latents are complete now.
@@ -89,9 +99,9 @@ def encode_as_worker(
     from globalworkspace.data.encoding import encode_share, encode_table
     from globalworkspace.data.latent_store import LatentStore
     from globalworkspace.experiment import plan_experiment
-    from globalworkspace.settings import read_toml
+    from globalworkspace.settings import read_toml, with_changes
 
-    plan = plan_experiment(read_toml(config), progress=False)
+    plan = plan_experiment(with_changes(read_toml(config), changes), progress=False)
     encoding, store = plan.encoding, LatentStore(folder / "latents")
     if encoding.shard_rows is None and workers > 1:
         raise ConfigError(

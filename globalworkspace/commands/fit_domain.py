@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from globalworkspace.commands.options import add_config, read_config, run_folder
 
 
 class FitDomain:
@@ -16,7 +17,7 @@ class FitDomain:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """See `cli.Command`."""
-        parser.add_argument("config", help="the TOML file")
+        add_config(parser)
         parser.add_argument("--out", help="the run folder (default: runs/ and the config's name)")
         parser.add_argument(
             "--restart", action="store_true", help="begin anew, whatever the folder holds"
@@ -25,9 +26,9 @@ class FitDomain:
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
-        from globalworkspace.settings import check_keys, construct, read_toml, section
+        from globalworkspace.settings import check_keys, construct, section
 
-        config = read_toml(args.config)
+        config = read_config(args)
         check_keys(config, ("data", "domain", "training"), "The config")
         from globalworkspace.components import build_domains, check_domains, load_table
         from globalworkspace.run_folder import clear_run
@@ -42,7 +43,7 @@ class FitDomain:
         )
         module = build_domains({"domain": entry}, table)["domain"]
         training = {"progress": not args.quiet, **section(config, "training")}
-        folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
+        folder = run_folder(args)
         settings = construct(FitDomainConfig, training, "[training]")
         if args.restart:
             clear_run(folder, "domain")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from globalworkspace.commands.options import add_config, read_config, run_folder
+
 SECTIONS = ("data", "test", "domains", "workspace", "encoding", "training", "label_efficiency")
 QUICK = {"pairs": (50, 200), "recipes": ("supervised", "default"), "seeds": 2, "steps": 300}
 
@@ -23,7 +25,7 @@ class LabelEfficiency:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """See `cli.Command`."""
-        parser.add_argument("config", help="the TOML file")
+        add_config(parser)
         parser.add_argument("--out", help="the folder (default: runs/ and the config's name)")
         parser.add_argument("--pairs", help="numbers of matched rows, as 100,500,2500")
         parser.add_argument("--recipes", help="names of recipes, as supervised,paper,default")
@@ -46,10 +48,8 @@ class LabelEfficiency:
         from globalworkspace.label_efficiency.figure import draw
         from globalworkspace.label_efficiency.grid import label_efficiency
         from globalworkspace.label_efficiency.text import factor_lines, level_lines, table_lines
-        from globalworkspace.settings import read_toml
 
-        config = read_toml(args.config)
-        folder = Path(args.out) if args.out else Path("runs") / Path(args.config).stem
+        config, folder = read_config(args), run_folder(args)
         domains, training, test, grid = plan(config, args, folder)
         lines = label_efficiency(
             domains,

@@ -6,9 +6,12 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from globalworkspace.errors import ConfigError
+
+if TYPE_CHECKING:
+    from globalworkspace.domain import Rendering
 
 
 class Translate:
@@ -19,15 +22,7 @@ class Translate:
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """See `cli.Command`."""
-        parser.add_argument("run", help="the run folder")
-        parser.add_argument(
-            "--from",
-            dest="sources",
-            action="append",
-            required=True,
-            metavar="DOMAIN=ITEM",
-            help="an item: a file, a text, or a JSON object; several domains are fused",
-        )
+        add_sources(parser)
         parser.add_argument("--to", required=True, metavar="DOMAIN", help="the target domain")
         parser.add_argument(
             "--top",
@@ -41,9 +36,7 @@ class Translate:
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
-        inputs = dict(_parse(text) for text in args.sources)
-        if len(inputs) != len(args.sources):
-            raise ConfigError("--from names a domain twice. Give each domain once.")
+        inputs = read_sources(args)
         if args.top < 1:
             raise ConfigError(f"--top is {args.top}; it must be at least 1.")
         from globalworkspace.domain import Renders
@@ -70,18 +63,41 @@ class Translate:
                 if not isinstance(answer, Mapping)
                 else {k: v[0] for k, v in answer.items()}
             )
-        elif shown.in_words is not None:
-            print(shown.in_words)
         else:
-            file = (
-                Path(args.out)
-                if args.out
-                else Path(args.run) / "translations" / f"{args.to}{shown.ending}"
-            )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(shown.data)
-            print(file)
+            stem = Path(args.run) / "translations" / args.to
+            print(words_or_file(shown, stem, args.out))
         return 0
+
+
+def words_or_file(shown: Rendering, stem: Path, out: str | None = None) -> str:
+    """An item in words; or the file, at `out` or by the name of `stem`, that it was written to."""
+    if shown.in_words is not None:
+        return shown.in_words
+    file = Path(out) if out else stem.with_name(stem.name + shown.ending)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(shown.data)
+    return str(file)
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """The argument `run` and the option `--from`."""
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument(
+        "--from",
+        dest="sources",
+        action="append",
+        required=True,
+        metavar="DOMAIN=ITEM",
+        help="an item: a file, a text, or a JSON object; several domains are fused",
+    )
+
+
+def read_sources(args: argparse.Namespace) -> dict[str, list[Any]]:
+    """What `--from` gives: domain -> a batch of one item."""
+    inputs = dict(_parse(text) for text in args.sources)
+    if len(inputs) != len(args.sources):
+        raise ConfigError("--from names a domain twice. Give each domain once.")
+    return inputs
 
 
 def _parse(text: str) -> tuple[str, list[Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from globalworkspace.report.plots import curves
 from globalworkspace.run_folder import CONFIG
+from globalworkspace.settings import flattened
 from globalworkspace.sheet import Cell, Figure, Grid, Section
 from globalworkspace.training.metrics_log import METRICS
 from globalworkspace.versions import versions
@@ -142,7 +143,7 @@ def reproduce(experiment: Experiment) -> Section:
     found = [[name, version] for name, version in versions().items()]
     parts = [Grid(title="Versions", headings=["of", "version"], rows=found, folded=True)]
     if config:
-        settings = [[name, value] for name, value in _flat(config)]
+        settings = [[name, value] for name, value in flattened(config).items()]
         parts.append(
             Grid(title="All settings", headings=["setting", "value"], rows=settings, folded=True)
         )
@@ -155,13 +156,3 @@ def reproduce(experiment: Experiment) -> Section:
         "order saw the same rows in the same order.",
         parts=parts,
     )
-
-
-def _flat(config: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    found = []
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            found += _flat(value, f"{before}{name}.")
-        else:
-            found.append((before + name, json.dumps(value, ensure_ascii=False, default=str)))
-    return found

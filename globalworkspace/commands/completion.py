@@ -1,0 +1,47 @@
+"""`globalworkspace completion`."""
+
+from __future__ import annotations
+
+import argparse
+
+from globalworkspace.errors import ConfigError
+
+
+class Completion:
+    """Print a script by which a shell completes commands, options and files.
+
+    example: globalworkspace completion bash >> ~/.bash_completion
+    """
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """See `cli.Command`."""
+        parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """See `cli.Command`."""
+        try:
+            import shtab
+        except ImportError:
+            raise ConfigError(
+                "completion needs the package shtab. Install it: "
+                "pip install 'globalworkspace[completion]'."
+            ) from None
+        print(shtab.complete(_whole_parser(), shell=args.shell))
+        return 0
+
+
+def _whole_parser() -> argparse.ArgumentParser:
+    """One parser of all commands; a command that cannot be loaded has no options."""
+    from globalworkspace.registry import get_registry
+
+    parser = argparse.ArgumentParser(prog="globalworkspace")
+    commands = parser.add_subparsers()
+    for name, registration in get_registry().kinds("command").items():
+        entry = commands.add_parser(name, help=registration.summary)
+        try:
+            loaded = registration.load()
+        except Exception:
+            continue
+        command = loaded() if isinstance(loaded, type) else loaded
+        command.add_arguments(entry)
+    return parser
