@@ -151,6 +151,11 @@ def register_report_sections(register: Register) -> None:
 @hookimpl
 def register_commands(register: Register) -> None:
     register(
+        "init",
+        "globalworkspace.commands.init:Init",
+        summary="write a config for a folder or a table",
+    )
+    register(
         "train",
         "globalworkspace.commands.train:Train",
         summary="train a workspace as a TOML file says",

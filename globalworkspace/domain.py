@@ -186,6 +186,18 @@ class CompletesConfig(Protocol):
         """The config with what the training cells tell filled in."""
 
 
+@runtime_checkable
+class Suits(Protocol):
+    """A domain kind that says which columns are for it; `globalworkspace init` asks the class."""
+
+    joins_columns: ClassVar[bool]
+    """Whether several columns together make one of its cells, a mapping."""
+
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> float:
+        """How well some cells of one column fit, in [0, 1]; 0: they are for another kind."""
+
+
 def freeze(module: DomainModule) -> DomainModule:
     """Put a domain module in eval mode and stop gradients to its parameters."""
     module.eval()

@@ -31,6 +31,7 @@ BLOCK = re.compile(r"^```([a-z]*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "toml", "bash", "console", "", "text", "bibtex"}
 NOT_RUN: dict[tuple[str, str], str] = {
     # (page, a line of the block) -> why it is not run
+    ("docs/command-line.md", "init my-pictures"): "docs/quickstart.md runs it on pictures there",
     ("docs/label-efficiency.md", "shapes.toml --out runs/pairs"): "the better part of an hour",
     ("docs/writing-a-domain.md", "pytest tests"): "tests/fifth_party runs them where it is new",
     ("docs/writing-a-domain.md", "# tests/test_thermometer.py"): "likewise",

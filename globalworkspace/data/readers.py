@@ -18,7 +18,12 @@ Columns = Mapping[str, str | Sequence[str]]
 FILE_COLUMN = "file_name"
 
 
-def read_folder(path: str, columns: Columns | None = None, metadata: str | None = None) -> Table:
+def read_folder(
+    path: str,
+    columns: Columns | None = None,
+    metadata: str | None = None,
+    files: Sequence[str] | None = None,
+) -> Table:
     """A folder of files, named in the column `file_name` of `metadata.csv` or `.jsonl`.
 
     This is the layout of Hugging Face's `imagefolder` and `audiofolder`. The column `file_name`,
@@ -29,6 +34,7 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
         path: The folder.
         columns: Domain -> column(s); default: every column is a domain of its own name.
         metadata: Name of the metadata file, if it is neither of the two.
+        files: The columns that hold paths, where they have other names.
     """
     folder = Path(path).expanduser()
     if not (_exists(folder) and folder.is_dir()):
@@ -41,14 +47,17 @@ def read_folder(path: str, columns: Columns | None = None, metadata: str | None 
             f"{FILE_COLUMN}."
         )
     records = _read(file)
-    if not records or FILE_COLUMN not in records[0]:
-        raise DataError(
-            f'"{file}" has no column {FILE_COLUMN}; it has '
-            f"{', '.join(records[0]) if records else 'no rows'}."
-        )
+    known = records[0] if records else {}
+    paths = [k for k in known if k == FILE_COLUMN or k.endswith("_" + FILE_COLUMN)]
+    for name in [FILE_COLUMN] if files is None else files:
+        if name not in known:
+            raise DataError(
+                f'"{file}" has no column {name}; it has {", ".join(known) or "no rows"}.'
+            )
+    paths = paths if files is None else list(files)
     for row, record in enumerate(records):
         for key in record:
-            if key == FILE_COLUMN or key.endswith("_" + FILE_COLUMN):
+            if key in paths:
                 if is_missing(record[key]):
                     continue
                 record[key] = folder / str(record[key])

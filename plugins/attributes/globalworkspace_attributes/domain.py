@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from globalworkspace import DomainModule, LatentSpec, Rendering
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace_attributes import columns as column_types
+
+MOST_CATEGORIES = 50
+"""A column with more different words is taken for text."""
 
 
 class AttributesDomain(DomainModule):
@@ -47,6 +50,18 @@ class AttributesDomain(DomainModule):
             str(name): column_types.build(name, given) for name, given in columns.items()
         }
         self.latent = LatentSpec(tuple(column.part(name) for name, column in self.columns.items()))
+
+    joins_columns: ClassVar[bool] = True
+
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> float:
+        """Numbers, truth values, and words that recur."""
+        if all(isinstance(cell, (int, float)) for cell in cells):
+            return 0.9
+        if not all(isinstance(cell, str) for cell in cells):
+            return 0.0
+        kinds, long = len(set(cells)), any(len(cell.split()) > 3 for cell in cells)
+        return 0.0 if long or kinds > MOST_CATEGORIES or 2 * kinds > len(cells) else 0.8
 
     @torch.no_grad()
     def encode(self, raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Tensor:

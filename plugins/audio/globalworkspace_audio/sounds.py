@@ -36,6 +36,10 @@ _UNKNOWN_LENGTH = 0x7FFF0000
 """From here on a WAV header says that it was written before its length was known, into a pipe."""
 
 
+ENDINGS = frozenset(f".{name.lower()}" for name in soundfile.available_formats()) | {".oga"}
+"""How names of sound files end."""
+
+
 def check_sample_rate(sample_rate: Any) -> int:
     """A rate in hertz as int.
 

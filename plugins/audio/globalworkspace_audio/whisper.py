@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import librosa
 import torch
@@ -26,7 +26,7 @@ from globalworkspace.domain import DomainModule, Rendering
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec
-from globalworkspace_audio.sounds import check_batch, load_sound, render_sounds, resample
+from globalworkspace_audio.sounds import ENDINGS, check_batch, load_sound, render_sounds, resample
 from globalworkspace_audio.whisper_weights import (
     architecture_of,
     empty_encoder,
@@ -134,6 +134,13 @@ class WhisperDomain(GalleryDecoding, DomainModule):
         if self.stores_weights:
             return settings | {"architecture": architecture_of(self.encoder)}
         return settings | {"revision": self._revision, "digest": self.digest()}
+
+    joins_columns: ClassVar[bool] = False
+
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> float:
+        """Files of the kinds that libsndfile opens."""
+        return 0.9 * all(isinstance(c, Path) and c.suffix.lower() in ENDINGS for c in cells)
 
     @torch.no_grad()
     def encode(self, raw: Any) -> Tensor:

@@ -25,10 +25,9 @@ from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec, Part, pack_sequence, unpack_sequence
 from globalworkspace.pretrained import build_domain, kind_of, load_domain
-from globalworkspace_vision.pictures import THUMBNAIL, load_picture
+from globalworkspace_vision.pictures import ENDINGS, THUMBNAIL, load_picture
 
 POOLINGS = ("mean", "none")
-ENDINGS = frozenset(Image.registered_extensions())
 FRAME_MILLISECONDS = 120
 """How long a rendered clip shows each frame; a clip has no clock of its own."""
 

@@ -29,6 +29,10 @@ THUMBNAIL = 160
 """Longest side of a rendering in pixels."""
 
 
+ENDINGS = frozenset(Image.registered_extensions())
+"""How names of picture files end."""
+
+
 def check_resize(resize: str) -> None:
     """Refuse an unknown resize policy.
 

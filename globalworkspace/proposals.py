@@ -1,0 +1,206 @@
+"""A config proposed for data that is there: which columns become domains, and of which kinds.
+
+Kinds that tell which cells are for them (`globalworkspace.domain.Suits`) are asked about each
+column; what is known of formats is theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from globalworkspace.data.cells import Alternatives
+from globalworkspace.data.readers import FILE_COLUMN, read_folder, read_table
+from globalworkspace.data.table import Table
+from globalworkspace.domain import Suits
+from globalworkspace.errors import DataError
+from globalworkspace.registry import get_registry
+
+TABLES = (".csv", ".jsonl", ".parquet")
+_LOOKED_AT = 200
+"""Cells of a column that the kinds are shown."""
+
+
+@attrs.define(kw_only=True)
+class ProposedDomain:
+    """A section [domains.NAME]."""
+
+    name: str
+    kind: str
+    columns: list[str]
+    joined: bool
+    """Whether its columns make one cell together."""
+
+
+@attrs.define(kw_only=True)
+class Proposal:
+    """What a config would say."""
+
+    data: dict[str, Any]
+    """[data]"""
+    domains: list[ProposedDomain]
+    left_out: dict[str, str]
+    """Column -> why it is no domain."""
+    rows: int
+    matched: int
+    """Rows that hold two of the domains or more."""
+
+    def config(self, **sections: Mapping[str, Any]) -> dict[str, Any]:
+        """The config as nested settings, with further sections."""
+        domains = {
+            entry.name: {
+                "kind": entry.kind,
+                "column": entry.columns if entry.joined else entry.columns[0],
+            }
+            for entry in self.domains
+        }
+        return {"data": dict(self.data), "domains": domains, **sections}
+
+
+def propose(path: str | Path) -> Proposal:
+    """Look at a table file, or at a folder with one, and propose a config.
+
+    Raises:
+        DataError: If there is no table, or nothing in it that an installed kind reads.
+    """
+    data, table = _read(Path(path).expanduser())
+    asked = {name: entry.load() for name, entry in get_registry().kinds("domain").items()}
+    kinds = {name: kind for name, kind in asked.items() if isinstance(kind, Suits)}
+    domains: list[ProposedDomain] = []
+    left_out: dict[str, str] = {}
+    for column in table:
+        cells = _some(table, column)
+        if _counts(cells):
+            left_out[column] = "it numbers the rows"
+            continue
+        scores = {name: kind.suits(cells) for name, kind in kinds.items()}
+        best = max(scores, key=scores.__getitem__, default="")
+        if not best or scores[best] <= 0:
+            left_out[column] = "no installed kind reads such cells"
+            continue
+        joined = kinds[best].joins_columns
+        same = next((d for d in domains if joined and d.kind == best), None)
+        if same is not None:
+            same.columns.append(column)
+        else:
+            name = best if joined else _name(column)
+            domains.append(ProposedDomain(name=name, kind=best, columns=[column], joined=joined))
+    if not domains:
+        known = ", ".join(kinds) or "none that proposes itself is installed"
+        raise DataError(
+            f'Nothing in "{path}" is for an installed kind ({known}). Install an add-on '
+            "(globalworkspace doctor lists them), or write the config by hand."
+        )
+    held = [
+        sum(bool(table[c].present[row]) for c in {d.columns[0] for d in domains})
+        for row in range(len(table))
+    ]
+    return Proposal(
+        data=data,
+        domains=domains,
+        left_out=left_out,
+        rows=len(table),
+        matched=sum(number >= 2 for number in held),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Table]:
+    """[data] and the table of a path."""
+    if path.is_file():
+        data: dict[str, Any] = {"kind": "table", "path": str(path)}
+        table = read_table(str(path))
+        files = _file_columns(table, path.parent)
+        if not files:
+            return data, table
+        folder, metadata = path.parent, path.name
+    elif path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in TABLES)
+        named = [file for file in found if file.stem == "metadata"] or found
+        if not named:
+            raise DataError(
+                f'"{path}" holds no table that says what belongs together. Write one there, as '
+                f"captions.csv: a header {FILE_COLUMN},caption and a line for each file."
+            )
+        if len(named) > 1:
+            names = ", ".join(file.name for file in named)
+            raise DataError(f'"{path}" holds several tables ({names}). Name one of them.')
+        folder, metadata = path, named[0].name
+        files = _file_columns(read_table(str(named[0])), folder)
+        if not files:
+            return {"kind": "table", "path": str(named[0])}, read_table(str(named[0]))
+    else:
+        raise DataError(f'"{path}" does not exist. Name a folder or a table file.')
+    data = {"kind": "folder", "path": str(folder)}
+    options: dict[str, Any] = {}
+    if Path(metadata).stem != "metadata":
+        options["metadata"] = metadata
+    if files != [FILE_COLUMN]:
+        options["files"] = files
+    return data | options, read_folder(str(folder), **options)
+
+
+def _file_columns(table: Table, folder: Path) -> list[str]:
+    """The columns whose cells are names of files in a folder."""
+    found = []
+    for column in table:
+        cells = _some(table, column)
+        if cells and all(isinstance(c, str) and len(c) < 200 and "\n" not in c for c in cells):
+            if all((folder / cell).exists() for cell in cells):
+                found.append(column)
+    return found
+
+
+def _some(table: Table, column: str) -> list[Any]:
+    """Some cells of a column, the first of alternatives."""
+    rows = table[column].present.nonzero().flatten()[:_LOOKED_AT]
+    cells = list(table[column].take(rows))
+    return [cell[0] if isinstance(cell, Alternatives) else cell for cell in cells]
+
+
+def _counts(cells: Sequence[Any]) -> bool:
+    """Whether cells are 0, 1, 2, ... or 1, 2, 3, ..."""
+    if len(cells) < 3 or not all(isinstance(cell, (int, float)) for cell in cells):
+        return False
+    return all(b - a == 1 for a, b in zip(cells, cells[1:], strict=False)) and cells[0] in (0, 1)
+
+
+def _name(column: str) -> str:
+    """A column's name as that of a domain."""
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", column.removesuffix("_" + FILE_COLUMN))
+    return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
+
+
+def toml_text(config: Mapping[str, Any], comment: str = "") -> str:
+    """A config as TOML: sections of texts, numbers, truth values and lists."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    top = {name: value for name, value in config.items() if not isinstance(value, Mapping)}
+    lines += [f"{_key(name)} = {_toml(value)}" for name, value in top.items()]
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            lines += _section(_key(name), value)
+    return "\n".join(lines) + "\n"
+
+
+def _section(path: str, values: Mapping[str, Any]) -> list[str]:
+    plain = {n: v for n, v in values.items() if not isinstance(v, Mapping)}
+    inner = {n: v for n, v in values.items() if isinstance(v, Mapping)}
+    lines = ["", f"[{path}]"] if plain or not inner else []
+    lines += [f"{_key(name)} = {_toml(value)}" for name, value in plain.items()]
+    for name, value in inner.items():
+        lines += _section(f"{path}.{_key(name)}", value)
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
