@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from globalworkspace.latents import LatentSpec as LatentSpec
     from globalworkspace.latents import Part as Part
     from globalworkspace.objectives.base import Objective as Objective
+    from globalworkspace.one_call import Run as Run
+    from globalworkspace.one_call import fit as fit
     from globalworkspace.pretrained import load_domain as load_domain
     from globalworkspace.pretrained import save_domain as save_domain
     from globalworkspace.recipes import default_objectives as default_objectives
@@ -47,6 +49,7 @@ _HOME = {
     "Part": "latents",
     "Rendering": "domain",
     "Route": "route",
+    "Run": "one_call",
     "State": "fusion",
     "Table": "data.table",
     "Trainer": "training.trainer",
@@ -54,6 +57,7 @@ _HOME = {
     "WorkspaceError": "errors",
     "default_objectives": "recipes",
     "encode_table": "data.encoding",
+    "fit": "one_call",
     "hookimpl": "hookspecs",
     "load_domain": "pretrained",
     "save_domain": "pretrained",

@@ -40,6 +40,7 @@ from globalworkspace.data.encoding import EncodingConfig, encode_table
 from globalworkspace.data.latent_store import LatentStore
 from globalworkspace.data.table import Table
 from globalworkspace.data.unreadable import without_unreadable
+from globalworkspace.domain import DomainModule
 from globalworkspace.errors import CheckpointError, DataError
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.files import write_json, writing
@@ -105,20 +106,30 @@ class Plan:
     evaluations: Mapping[str, Callable[..., Any]]
 
 
-def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan:
+def plan_experiment(
+    config: Mapping[str, Any],
+    *,
+    progress: bool = True,
+    table: Table | None = None,
+    modules: Mapping[str, DomainModule] | None = None,
+) -> Plan:
     """Read and build what a config names.
 
     Args:
         config: Nested settings, see the top of this module.
         progress: Whether training shall show a bar.
+        table: Rows, a column per domain, in place of [data].
+        modules: Domain -> module, for those that are not in [domains].
 
     Raises:
         WorkspaceError: On any setting or cell that cannot be used.
     """
     check_keys(config, SECTIONS, "The config")
-    domain_sections = section(config, "domains", required=True)
-    check_domains(domain_sections)
-    columns = domain_columns(domain_sections)
+    given = dict(modules or {})
+    domain_sections = section(config, "domains", required=not given)
+    if domain_sections or not given:
+        check_domains(domain_sections)
+    columns = {**domain_columns(domain_sections), **{name: name for name in given}}
     chosen = build_recipe(config)
     own_settings = {"progress": progress, **section(config, "training")}
     pick_device(construct(TrainerConfig, own_settings, "[training]").device)
@@ -127,9 +138,9 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
     callbacks = build_callbacks(config.get("callbacks"))
     evaluations = build_evaluations(config.get("evaluations"))
     initializer = build_initializer(section(config, "initializer"))
-    data_section = section(config, "data", required=True)
+    data_section = section(config, "data", required=table is None)
     matching = data_section.pop("match", None)
-    raw = load_table(data_section, columns, "[data]")
+    raw = load_table(data_section, columns, "[data]") if table is None else table
     if matching is not None:
         raw = match_rows(raw, matching)
     if not len(raw.matched_rows()):
@@ -153,7 +164,8 @@ def plan_experiment(config: Mapping[str, Any], *, progress: bool = True) -> Plan
     )
     training_config = construct(TrainerConfig, {**of_recipe, **own_settings}, "[training]")
     objectives = chosen.objectives(pairs, training_config.steps)
-    domains = build_domains(domain_sections, raw)
+    built = build_domains(domain_sections, raw) if domain_sections else {}
+    domains = {name: built[name] if name in built else given[name] for name in columns}
     workspace = construct(
         GlobalWorkspace,
         {**chosen.workspace, **section(config, "workspace")},
@@ -185,6 +197,8 @@ def run_experiment(
     resume: bool = True,
     progress: bool = True,
     command: Sequence[str] = (),
+    table: Table | None = None,
+    modules: Mapping[str, DomainModule] | None = None,
 ) -> Experiment:
     """Train and judge a workspace as `config` says.
 
@@ -196,6 +210,8 @@ def run_experiment(
             `torchrun` has started again after a failure go on all the same).
         progress: Show bars.
         command: What the report gives as the words that make the same run again.
+        table: See `plan_experiment`.
+        modules: See `plan_experiment`.
 
     Raises:
         WorkspaceError: On any setting or cell that cannot be used, or if the folder holds a run of
@@ -206,7 +222,7 @@ def run_experiment(
     home = Path(folder)
     if resume:
         refuse_another(home, config)
-    plan = plan_experiment(config, progress=progress)
+    plan = plan_experiment(config, progress=progress, table=table, modules=modules)
     workspace = plan.workspace
     processes.wait()  # everyone has looked at the folder
     if processes.first:
@@ -290,6 +306,11 @@ def reopen_experiment(
                 "opened again; run the command that made this one."
             )
     before = load_json(home / FINISHED)
+    if "data" not in load_json(home / CONFIG):
+        raise CheckpointError(
+            f'The rows of "{home}" were given in Python and are in no file; its report and its '
+            "evaluation are what there is. Run the script again to make them anew."
+        )
     plan = plan_experiment(with_changes(load_json(home / CONFIG), changes), progress=progress)
     judged_on = "validation" if plan.test is None else "test"
     raw, latents = _encoded(plan, workspace, plan.test or plan.held_out, home, progress)

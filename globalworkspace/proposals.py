@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
 from globalworkspace.data.cells import Alternatives
 from globalworkspace.data.readers import FILE_COLUMN, read_folder, read_table
-from globalworkspace.data.table import Table
+from globalworkspace.data.table import Column, Table
 from globalworkspace.domain import Suits
 from globalworkspace.errors import DataError
 from globalworkspace.registry import get_registry
@@ -69,6 +70,20 @@ def propose(path: str | Path) -> Proposal:
         DataError: If there is no table, or nothing in it that an installed kind reads.
     """
     data, table = _read(Path(path).expanduser())
+    return propose_domains(table, data, str(path))
+
+
+def propose_domains(table: Table, data: Mapping[str, Any], where: str = "the table") -> Proposal:
+    """Propose domains for the columns of a table.
+
+    Args:
+        table: A column per column.
+        data: What [data] is to say.
+        where: What the table is called in messages.
+
+    Raises:
+        DataError: If no installed kind reads any of its columns.
+    """
     asked = {name: entry.load() for name, entry in get_registry().kinds("domain").items()}
     kinds = {name: kind for name, kind in asked.items() if isinstance(kind, Suits)}
     domains: list[ProposedDomain] = []
@@ -93,7 +108,7 @@ def propose(path: str | Path) -> Proposal:
     if not domains:
         known = ", ".join(kinds) or "none that proposes itself is installed"
         raise DataError(
-            f'Nothing in "{path}" is for an installed kind ({known}). Install an add-on '
+            f'Nothing in "{where}" is for an installed kind ({known}). Install an add-on '
             "(globalworkspace doctor lists them), or write the config by hand."
         )
     held = [
@@ -101,12 +116,33 @@ def propose(path: str | Path) -> Proposal:
         for row in range(len(table))
     ]
     return Proposal(
-        data=data,
+        data=dict(data),
         domains=domains,
         left_out=left_out,
         rows=len(table),
         matched=sum(number >= 2 for number in held),
     )
+
+
+def joined_columns(table: Table, columns: Mapping[str, str | Sequence[str]]) -> Table:
+    """The table of domains: of several columns, one mapping per row; missing where one of them is.
+
+    Args:
+        table: A column per column.
+        columns: Domain -> column, or several that form one cell together.
+    """
+    made: dict[str, Column] = {}
+    for name, wanted in columns.items():
+        if isinstance(wanted, str):
+            made[name] = table[wanted]
+            continue
+        whole = torch.stack([table[column].present for column in wanted]).all(dim=0)
+        rows = whole.nonzero().flatten()
+        taken = {column: list(table[column].take(rows)) for column in wanted}
+        cells = [dict(zip(taken, row, strict=True)) for row in zip(*taken.values(), strict=True)]
+        first = whole.long().cumsum(0) - 1
+        made[name] = Column(cells, first.clamp(min=0), whole.long())
+    return Table(made, table.origin)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Table]:
@@ -123,8 +159,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Table]:
         named = [file for file in found if file.stem == "metadata"] or found
         if not named:
             raise DataError(
-                f'"{path}" holds no table that says what belongs together. Write one there, as '
-                f"captions.csv: a header {FILE_COLUMN},caption and a line for each file."
+                f'"{path}" holds no table that says what belongs together. Write metadata.csv '
+                f"there: a header {FILE_COLUMN} and a column for all else you know, a line a file."
             )
         if len(named) > 1:
             names = ", ".join(file.name for file in named)
@@ -171,6 +207,8 @@ def _counts(cells: Sequence[Any]) -> bool:
 
 def _name(column: str) -> str:
     """A column's name as that of a domain."""
+    if column == FILE_COLUMN:
+        return "file"
     name = re.sub(r"[^A-Za-z0-9_-]", "_", column.removesuffix("_" + FILE_COLUMN))
     return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
 

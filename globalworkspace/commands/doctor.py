@@ -5,25 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from globalworkspace.registry import get_registry
 
-EXTRAS = (
-    ("globalworkspace-vision", "pictures and clips", "globalworkspace-vision"),
-    ("globalworkspace-text", "sentences", "globalworkspace-text"),
-    ("globalworkspace-audio", "sounds", "globalworkspace-audio"),
-    ("globalworkspace-attributes", "table columns", "globalworkspace-attributes"),
-    ("globalworkspace-shapes", "the demo and its data", "globalworkspace-shapes"),
-    ("datasets", "Hugging Face data sets", "'globalworkspace[datasets]'"),
-    ("pyarrow", "Parquet files", "'globalworkspace[parquet]'"),
-    ("scikit-learn", "t-SNE maps in reports", "'globalworkspace[maps]'"),
-    ("shtab", "completion of commands in a shell", "'globalworkspace[completion]'"),
-    ("ray", "encoding on a Ray cluster", "'globalworkspace[ray]'"),
-)
-"""(distribution, what it is for, what pip installs it by)."""
+DISTRIBUTION = "globalworkspace"
 
 
 class Doctor:
@@ -52,16 +41,19 @@ class Doctor:
 def look() -> Iterator[tuple[str, str, str, str]]:
     """(what, "ok", "missing" or "broken", what was found, what to do) of everything."""
     yield "Python", "ok", platform.python_version(), ""
-    yield "globalworkspace", "ok", version("globalworkspace"), ""
+    yield DISTRIBUTION, "ok", version(DISTRIBUTION), ""
     yield from _torch()
     for plugin in get_registry().plugins:
         if plugin.error is not None:
             yield f"plugin {plugin.name}", "broken", plugin.error, plugin.remedy or ""
-    for distribution, purpose, wanted in EXTRAS:
-        try:
-            yield distribution, "ok", f"{version(distribution)}, for {purpose}", ""
-        except PackageNotFoundError:
-            yield distribution, "missing", f"for {purpose}", f"pip install {wanted}"
+    for extra, needed in extras().items():
+        lacking = [name for name in needed if not _version(name)]
+        told = ", ".join(f"{name} {_version(name)}".strip() for name in needed)
+        what = f"extra {extra}"
+        if lacking:
+            yield what, "missing", told, f"pip install '{DISTRIBUTION}[{extra}]'"
+        else:
+            yield what, "ok", told, ""
     free = shutil.disk_usage(".").free / 2**30
     low = free < 1
     yield (
@@ -70,6 +62,23 @@ def look() -> Iterator[tuple[str, str, str, str]]:
         f"{free:,.1f} GiB free in this folder",
         "Latents and checkpoints need room: make some, or work elsewhere." if low else "",
     )
+
+
+def extras() -> dict[str, list[str]]:
+    """What may be installed beside the core: extra -> the distributions it brings."""
+    found: dict[str, list[str]] = {}
+    for line in requires(DISTRIBUTION) or []:
+        asked = re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line)
+        if asked and asked[2] != "dev":
+            found.setdefault(asked[2], []).append(asked[1])
+    return found
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
 
 
 def _torch() -> Iterator[tuple[str, str, str, str]]:

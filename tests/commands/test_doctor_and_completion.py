@@ -21,14 +21,15 @@ def test_doctor_names_what_is_there_and_what_is_not(monkeypatch, capsys):
     assert main(["doctor", "--json"]) == 0
     found = {entry["what"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert found["torch"]["state"] == "ok" and found["torch"]["found"].startswith(real("torch"))
-    assert found["ray"] == {
-        "what": "ray",
+    assert found["extra ray"] == {
+        "what": "extra ray",
         "state": "missing",
-        "found": "for encoding on a Ray cluster",
+        "found": "ray",
         "remedy": "pip install 'globalworkspace[ray]'",
     }
+    assert found["extra vision"]["found"].startswith("globalworkspace-vision 0")
     assert main(["doctor"]) == 0
-    assert "missing  ray" in capsys.readouterr().out
+    assert "missing  extra ray" in capsys.readouterr().out
 
 
 def test_doctor_ends_with_1_where_a_plugin_does_not_work(monkeypatch, capsys):

@@ -135,7 +135,7 @@ def test_what_cannot_be_proposed_is_named(capsys, tmp_path):
     write_csv([{"row": str(k)} for k in range(9)], "rows.csv")
     for path, message in (
         ("nowhere", "does not exist"),
-        ("empty", "as captions.csv"),
+        ("empty", "Write metadata.csv there"),
         ("two", "several tables (a.csv, b.csv)"),
         ("rows.csv", "Nothing in"),
     ):
