@@ -36,7 +36,11 @@ LARGEST_JSON = 1 << 28
 
 
 def write_folder(
-    folder: Path, fill: Callable[[Path], None], about: Mapping[str, Any] | None = None
+    folder: Path,
+    fill: Callable[[Path], None],
+    about: Mapping[str, Any] | None = None,
+    *,
+    editable: Sequence[str] = (),
 ) -> None:
     """Make `folder` hold exactly what `fill` writes, in one step.
 
@@ -44,6 +48,7 @@ def write_folder(
         folder: The final place.
         fill: Writes files into the empty folder it is given.
         about: JSON-able, for the manifest: what made it.
+        editable: Files that nothing reads and people may change; the manifest leaves them out.
 
     Raises:
         CheckpointError: If there is a folder of that name that this function did not write.
@@ -62,8 +67,9 @@ def write_folder(
             fill(scratch)
             files = sorted(path for path in scratch.rglob("*") if path.is_file())
             with writing(folder, sum(path.stat().st_size for path in files)):
+                held = [f for f in files if f.relative_to(scratch).as_posix() not in editable]
                 write_text(
-                    scratch / MANIFEST, json.dumps(_manifest(scratch, files, about), indent=2)
+                    scratch / MANIFEST, json.dumps(_manifest(scratch, held, about), indent=2)
                 )
                 for path in [*scratch.rglob("*"), scratch]:
                     sync(path)

@@ -186,8 +186,17 @@ def _fill_domain(module: DomainModule, entry: Mapping[str, Any], folder: Path) -
 # ---- a workspace
 
 
-def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
-    """Write config.json, model.safetensors, domains/<name>/ and README.md under one manifest."""
+def save_pretrained(
+    workspace: GlobalWorkspace, folder: str | Path, *, repository: str | None = None
+) -> None:
+    """Write config.json, model.safetensors, domains/<name>/ and README.md under one manifest.
+
+    Args:
+        workspace: What is saved.
+        folder: Where to.
+        repository: Its name on a hub, for the model card, which may be edited there: it is then not
+            held to a digest.
+    """
 
     def fill(scratch: Path) -> None:
         names, registry = list(workspace.domains), get_registry()
@@ -214,9 +223,9 @@ def save_pretrained(workspace: GlobalWorkspace, folder: str | Path) -> None:
         for name in names:
             (scratch / "domains" / name).mkdir(parents=True)
             _write_domain(workspace.domains[name], scratch / "domains" / name)
-        write_text(scratch / CARD, _model_card(workspace))
+        write_text(scratch / CARD, _model_card(workspace, repository))
 
-    write_folder(Path(folder), fill)
+    write_folder(Path(folder), fill, editable=() if repository is None else (CARD,))
 
 
 def load_workspace(
@@ -334,7 +343,7 @@ def _known_kinds(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, s
     return settings | {"networks": networks}, left_out
 
 
-def _model_card(workspace: GlobalWorkspace) -> str:
+def _model_card(workspace: GlobalWorkspace, repository: str | None = None) -> str:
     rows = []
     for name, module in workspace.domains.items():
         registration = kind_of(module)
@@ -365,7 +374,7 @@ def _model_card(workspace: GlobalWorkspace) -> str:
             "```python",
             "from globalworkspace import GlobalWorkspace",
             "",
-            'workspace = GlobalWorkspace.from_pretrained("path/to/this/folder")',
+            f'workspace = GlobalWorkspace.from_pretrained("{repository or "path/to/this/folder"}")',
             "```",
             "",
             "Method: Devillers, Maytié, VanRullen, *Semi-supervised Multimodal Representation "

@@ -371,18 +371,34 @@ class GlobalWorkspace(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, domains: Mapping[str, DomainModule] | None = None
+        cls,
+        folder: str | Path,
+        domains: Mapping[str, DomainModule] | None = None,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
     ) -> GlobalWorkspace:
-        """Load what `save_pretrained` wrote.
+        """Load what `save_pretrained` wrote, or `push_to_hub`.
 
         Args:
-            folder: The folder.
+            folder: The folder, or a repository of the Hugging Face hub as owner/name.
             domains: Modules for domains whose class no installed plugin registers (defined in a
                 script, say).
+            revision: Branch, tag or commit of a repository.
+            token: Of the hub.
         """
+        from globalworkspace.hub import REPOSITORY, download
         from globalworkspace.pretrained import load_workspace
 
+        if REPOSITORY.match(str(folder)) and not Path(folder).exists():
+            folder = download(str(folder), revision=revision, token=token)
         return load_workspace(folder, domains)
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Save into a repository of the Hugging Face hub; see `globalworkspace.hub.push_to_hub`."""
+        from globalworkspace.hub import push_to_hub
+
+        return push_to_hub(self, repository, **options)
 
     # ---- internals
 
