@@ -27,7 +27,9 @@ from torch.nn.functional import normalize
 from globalworkspace import GlobalWorkspace, LatentStore, Table, Trainer, TrainerConfig
 from globalworkspace.closed_form import cca, retrieval_error, ridge
 from globalworkspace.data.encoding import encode_table
+from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.evaluation.retrieval import recall_at, retrieval
+from globalworkspace.experiment import conclude
 from globalworkspace.initializers import cca as start_from_cca
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
@@ -83,7 +85,7 @@ def compare(domains: dict, latents: dict[str, Table], pairs: int, seed: int) -> 
     test = latents["test"]
     found = {"ridge": judge_ridge(workspace, known, test), "CCA": judge_cca(workspace, known, test)}
     found["workspace"] = retrieval(workspace, standardize_table(workspace, test))
-    return workspace, found
+    return workspace, known, found
 
 
 def judge_ridge(workspace: GlobalWorkspace, known: Table, test: Table) -> Scores:
@@ -135,7 +137,7 @@ def main() -> None:
     print(f"{len(raw['test'])} unseen concepts, {options.pairs} matched pairs")
     print("seed            picture -> name      name -> picture      mean R@5")
     for seed in range(options.seed, options.seed + options.seeds):
-        workspace, judged = compare(domains, latents, options.pairs, seed)
+        workspace, known, judged = compare(domains, latents, options.pairs, seed)
         for name, scores in judged.items():
             shown = "   ".join(
                 f"@1{s[1]:6.1%} @5{s[5]:6.1%}" for s in (scores[THERE], scores[BACK])
@@ -143,6 +145,9 @@ def main() -> None:
             print(f"{seed:<4} {name:<10} {shown}   {(scores[THERE][5] + scores[BACK][5]) / 2:6.1%}")
         if seed == options.seed:  # the run that `translate` opens
             save_run(options.out, workspace, *(joined(parts) for parts in (raw, latents)))
+            held_out = HeldOut(raw=raw["test"], latents=latents["test"])
+            conclude(options.out, workspace, held_out, training=known)
+            print(f"Look at {options.out}/report.html.")
 
 
 if __name__ == "__main__":

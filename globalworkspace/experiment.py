@@ -270,12 +270,56 @@ def run_experiment(
         command=command,
     )
     if processes.first:
-        from globalworkspace.report import write_report
-
-        write_report(made)
-        write_json(home / FINISHED, evaluation)
+        _write(made)
     processes.wait()
     return made
+
+
+def conclude(
+    folder: str | Path,
+    workspace: GlobalWorkspace,
+    held_out: HeldOut,
+    *,
+    training: Table | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+    command: Sequence[str] = (),
+) -> Experiment:
+    """Judge what a script trained, and write evaluation.json and report.html into its folder.
+
+    Args:
+        folder: The run folder, as `Trainer.fit` or `save_run` wrote it.
+        workspace: The trained workspace.
+        held_out: Rows to judge by.
+        training: The rows that were trained on.
+        evaluation: Further figures, and any of those that are made here: then they are taken.
+        command: The words that make the same run again.
+    """
+    found: dict[str, Any] = {
+        "rows": "test",
+        "data": held_out.raw.describe() if training is None else training.describe(),
+        "command": list(command),
+        **(evaluation or {}),
+    }
+    for name, judge_by in build_evaluations(None).items():
+        if name not in found:
+            found[name] = judge_by(workspace, held_out)
+    made = Experiment(
+        workspace=workspace,
+        evaluation=found,
+        held_out=held_out,
+        folder=Path(folder),
+        training=training,
+        command=command,
+    )
+    _write(made)
+    return made
+
+
+def _write(made: Experiment) -> None:
+    from globalworkspace.report import write_report
+
+    write_report(made)
+    write_json(made.folder / FINISHED, made.evaluation)
 
 
 def reopen_experiment(

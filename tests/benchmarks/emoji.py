@@ -64,7 +64,7 @@ def main() -> None:
     latents = emoji.encode(domains, emoji.load(options.out), options.out)
     runs = {}
     for seed in range(options.seeds):
-        _, runs[seed] = emoji.compare(domains, latents, options.pairs, seed)
+        *_, runs[seed] = emoji.compare(domains, latents, options.pairs, seed)
         shown = ", ".join(f"{m} {mean_r5(runs[seed][m]):.3f}" for m in METHODS)
         print(f"seed {seed}: mean R@5: {shown}", flush=True)
     print(table(runs))

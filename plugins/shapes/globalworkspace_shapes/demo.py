@@ -31,13 +31,12 @@ from globalworkspace import (
 from globalworkspace.data.table import Column
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.evaluation.translation import direction
-from globalworkspace.experiment import FINISHED, Experiment
-from globalworkspace.files import write_json
+from globalworkspace.experiment import Experiment, conclude
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.pretrained import build_domain, load_domain
 from globalworkspace.recipes import recipe
 from globalworkspace.report import FILE as REPORT
-from globalworkspace.report import Section, write_report
+from globalworkspace.report import Section
 from globalworkspace.run_folder import save_run
 from globalworkspace_shapes.dataset import attribute_columns, load
 from globalworkspace_shapes.judge import Arm, Judge, table_text
@@ -271,8 +270,6 @@ def run_demo(folder: Path, config: DemoConfig) -> tuple[Arm, Arm]:
     print(table_text(arms, judge.ceilings(), config.test_items))
     save_run(folder, full.workspace, raw_training, training)
     evaluation = {
-        "rows": "test",
-        "data": raw_training.describe(),
         "seed": config.seed,
         "seconds": time.monotonic() - began,
         "translation": full.errors,
@@ -287,17 +284,14 @@ def run_demo(folder: Path, config: DemoConfig) -> tuple[Arm, Arm]:
             for name, arm in arms.items()
         },
     }
-    write_report(
-        Experiment(
-            workspace=full.workspace,
-            evaluation=evaluation,
-            held_out=HeldOut(raw=raw_test, latents=test),
-            folder=folder,
-            training=raw_training,
-            command=_command(folder, config),
-        )
+    conclude(
+        folder,
+        full.workspace,
+        HeldOut(raw=raw_test, latents=test),
+        training=raw_training,
+        evaluation=evaluation,
+        command=_command(folder, config),
     )
-    write_json(folder / FINISHED, evaluation)
     sheet = folder / "translations.png"
     draw_sheet(
         sheet,
