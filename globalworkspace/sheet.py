@@ -23,7 +23,7 @@ from globalworkspace.files import write_file
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @attrs.frozen(kw_only=True)
@@ -125,28 +125,35 @@ def write_page(file: str | Path, title: str, sections: Sequence[Section], lead: 
         sections: In order.
         lead: A sentence below the title.
     """
-    script = (_TEMPLATES / "page.js").read_text(encoding="utf-8")
+    script, digest = script_of("page.js")
     page = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             title=title,
             lead=lead,
             sections=[_for_template(section) for section in sections],
-            style=(_TEMPLATES / "page.css").read_text(encoding="utf-8"),
+            style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
             script=script,
-            digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            digest=digest,
         )
     )
     write_file(Path(file), page)
 
 
+def script_of(name: str) -> tuple[str, str]:
+    """A page's script, the switch of its theme before it, and the digest that a policy names."""
+    text = "".join((TEMPLATES / n).read_text(encoding="utf-8") for n in ("theme.js", name))
+    return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where pages are made: all that is put into a template is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

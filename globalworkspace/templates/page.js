@@ -1,16 +1,5 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
-  const button = document.getElementById("theme");
-  const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const dark = () => (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
-  const name = () => { button.textContent = dark() ? "Light" : "Dark"; };
-  button.hidden = false;
-  button.setAttribute("aria-label", "Switch between light and dark");
-  button.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; name(); });
-  system.addEventListener("change", name);
-  name();
-
   const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
   const COLOURS = 8;
   const ramp = (share) => {

@@ -14,6 +14,7 @@ import attrs
 from globalworkspace.errors import ConfigError
 
 if TYPE_CHECKING:
+    from globalworkspace.data.table import Table
     from globalworkspace.workspace import GlobalWorkspace
 
 
@@ -36,6 +37,8 @@ class Training:
     """Smallest mean validation error, and its step."""
     stopped: str | None = None
     """Why the run ends before its last step."""
+    validation: Table | None = None
+    """Held-out rows as standard latents; None: none are held out."""
 
     def stop(self, reason: str) -> None:
         """End the run after this step; the best weights are kept as ever."""

@@ -82,7 +82,9 @@ class Run:
         ).to(device, workspace.dtype)
         self.callbacks = trainer.callbacks if processes.first else []
         self.listened = bool(trainer.callbacks)
-        self.told = Training(workspace=workspace, steps=self.config.steps, folder=folder)
+        self.told = Training(
+            workspace=workspace, steps=self.config.steps, folder=folder, validation=validation
+        )
         parameters = named_parameters(workspace=workspace, objectives=self.orchestrator)
         if not parameters:
             raise ConfigError(

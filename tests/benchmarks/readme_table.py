@@ -15,6 +15,11 @@ README, CLAIMS = ROOT / "README.md", ROOT / "docs" / "results" / "claims.json"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 LABELS = {
+    "report_browser_errors": "Report of four domains in Chromium: errors",
+    "report_open_seconds": "The same of 100,000 steps: time to open",
+    "report_kib": "The same: size",
+    "axe_serious": "Serious faults that axe-core finds in it",
+    "onnx_max_abs_difference": "Translations by onnxruntime: largest difference",
     "vae_r2_rotation": "`image-vae`: R² of rotation, read from the latent",
     "vae_r2_min_other": "`image-vae`: smallest R² of x, y, size, colour",
     "vae_class_accuracy": "`image-vae`: class accuracy",

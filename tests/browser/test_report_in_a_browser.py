@@ -1,6 +1,5 @@
 import pytest
-from chromium import browser, executable, open_page, url_of
-from four_domains import run
+from chromium import executable, open_page, url_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -10,16 +9,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report") / "run"
-    run(folder, items=400, pairs=80, judged=60, steps=40)
-    return url_of(folder / "report.html")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as started:
-        yield started
+def report(four_domains):
+    return url_of(four_domains / "report.html")
 
 
 def test_the_report_opens_without_an_error_and_every_image_loads(chromium, report):
