@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.domain import DomainModule, encode_checked
 from globalworkspace.errors import DomainError
 
@@ -45,7 +46,10 @@ class GalleryDecoding:
             raise DomainError("The gallery is empty. Give at least one item to set_gallery().")
         if latents is None:
             starts = tqdm(
-                range(0, len(cells), batch_size), desc="gallery", disable=not progress, unit="batch"
+                range(0, len(cells), batch_size),
+                desc="gallery",
+                disable=unwatched(progress),
+                unit="batch",
             )
             latents = torch.cat(
                 [

@@ -3,7 +3,7 @@ from core_domains import plugin
 
 from globalworkspace import __version__
 from globalworkspace.cli import main
-from globalworkspace.registry import discover
+from globalworkspace.registry import discover, get_registry
 
 
 def test_no_argument_lists_the_commands(capsys):
@@ -27,6 +27,12 @@ def test_help_is_no_failure_and_missing_arguments_are(capsys):
     assert main(["train"]) == 2
     captured = capsys.readouterr()
     assert "--restart" in captured.out and "required" in captured.err
+
+
+@pytest.mark.parametrize("name", sorted(get_registry().kinds("command")))
+def test_the_help_of_every_command_has_an_example(name, capsys):
+    assert main([name, "--help"]) == 0
+    assert f"globalworkspace {name}" in capsys.readouterr().out.partition("example:")[2]
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt])

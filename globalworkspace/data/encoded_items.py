@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.unreadable import Unreadable
 from globalworkspace.domain import DomainModule, encode_checked
@@ -35,7 +36,11 @@ def encode_items(
 
     pieces = []
     with tqdm(
-        total=len(items), desc=f"encode {name}", unit="cell", disable=not progress, leave=False
+        total=len(items),
+        desc=f"encode {name}",
+        unit="cell",
+        disable=unwatched(progress),
+        leave=False,
     ) as bar:
         for start in range(0, len(items), batch_size):
             chunk, chunk_rows = (

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def run_jobs(
                 initial=len(jobs) - len(left),
                 desc=what,
                 unit="job",
-                disable=not progress,
+                disable=unwatched(progress),
             ) as bar,
             file.open("a", encoding="utf-8") as stream,
         ):

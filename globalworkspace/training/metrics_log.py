@@ -69,13 +69,15 @@ def _add(file: Path, stream: BinaryIO, entry: Mapping[str, Any]) -> None:
 
 
 def bar_figures(entry: Mapping[str, Any], rate: float | None, rows_per_step: int) -> dict[str, str]:
-    """The latest losses, validation error and rows/s, for a progress bar."""
+    """The latest losses, validation error, skipped steps and rows/s, for a progress bar."""
     shown = {
         name: "not finite" if value is None else f"{value:.3f}"
         for name, value in entry.get("families", {}).items()
     }
     if "validation" in entry:
         shown["val"] = f"{entry['validation']['translation']:.3f}"
+    if entry.get("skipped"):
+        shown["skipped"] = str(entry["skipped"])
     if rate:
         shown["rows/s"] = f"{rate * rows_per_step:,.0f}"
     return shown

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.data.sampler import Batch, BatchSampler, order_digest
 from globalworkspace.data.table import Table
 from globalworkspace.errors import ConfigError, DataError, StorageError
@@ -163,7 +164,7 @@ class Run:
                 initial=self.step,
                 desc="train",
                 unit="step",
-                disable=not config.progress or not self.processes.first,
+                disable=unwatched(config.progress and self.processes.first),
                 smoothing=0.05,
             ) as bar,
             metrics_log(folder, self.history, self.step, rows_per_step) as write,

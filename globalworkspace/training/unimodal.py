@@ -19,6 +19,7 @@ from attrs import validators as v
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Column
 from globalworkspace.domain import (
@@ -185,7 +186,7 @@ class _Fit:
                 initial=self.step,
                 desc="fit",
                 unit="step",
-                disable=not config.progress,
+                disable=unwatched(config.progress),
             ) as bar,
         ):
             while self.step < config.steps and not (

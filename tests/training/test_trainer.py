@@ -350,12 +350,6 @@ def test_an_initializer_sees_standard_latents():
         torch.testing.assert_close(values.mean(0), torch.zeros_like(values[0]), atol=1e-4, rtol=0)
 
 
-def test_a_bar_shows_losses_and_rows(capsys):
-    Trainer(settings(progress=True)).fit(small_workspace(), small_table())
-    shown = capsys.readouterr().err
-    assert "train: 100%" in shown and "translation=" in shown and "rows/s" in shown
-
-
 def test_resuming_says_where(tmp_path, caplog):
     run(tmp_path)
     with caplog.at_level(logging.INFO):

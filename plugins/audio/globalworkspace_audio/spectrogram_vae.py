@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.domain import DomainModule, Rendering
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
@@ -200,7 +201,7 @@ class SpectrogramVAE(DomainModule):
         check_batch(raw)
         starts = range(0, len(raw), self.batch_size)
         pieces = [torch.zeros(0, *self._shape)]
-        for start in tqdm(starts, desc="spectrograms", unit="batch", disable=not progress):
+        for start in tqdm(starts, desc="spectrograms", unit="batch", disable=unwatched(progress)):
             cells = raw[start : start + self.batch_size]
             pieces.append(self.spectrograms(cells, start).cpu())
         return torch.cat(pieces)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from globalworkspace.bars import unwatched
 from globalworkspace.domain import DomainModule, Rendering
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.latents import LatentSpec
@@ -323,7 +324,7 @@ class TextAutoencoder(DomainModule):
             return raw
         features: list[Tensor] = [torch.empty(0)] * len(raw)
         with tqdm(
-            total=len(raw), desc="encode", unit="sentence", disable=not progress, leave=False
+            total=len(raw), desc="encode", unit="sentence", disable=unwatched(progress), leave=False
         ) as bar:
             for rows, hidden, mask in self._features(raw):
                 lengths = mask.sum(dim=1).tolist()
