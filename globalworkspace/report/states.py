@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
+from globalworkspace.evaluation.disentanglement import dci, mig
 from globalworkspace.evaluation.robustness import NOISE, noise_curve
 from globalworkspace.fusion import State
 from globalworkspace.report.figures import class_names
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
 
 _ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 8, 8, 40
+_SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
 _WALKS, _STEPS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
@@ -199,7 +201,8 @@ def dimensions(experiment: Experiment) -> Section | None:
     if workspace.topology == "direct" or not factors:
         return None
     standard = experiment.held_out.standard(workspace)
-    figures = []
+    figures: list[Figure] = []
+    scores: list[list[str]] = []
     for source in standard:
         rows = standard[source].present.nonzero().flatten()[:_JUDGED]
         if len(rows) < 10:
@@ -207,6 +210,7 @@ def dimensions(experiment: Experiment) -> Section | None:
         cells = standard[source].take(rows).to(workspace.device)
         code = workspace.fusion.finish(workspace.encoder(source)(cells)).code.cpu().double()
         shares = torch.stack([_told(code, values[rows]) for values in factors.values()])
+        scores.append([source, *_disentangled(code, {n: v[rows] for n, v in factors.items()})])
         best = shares.max(dim=1)
         most = ", ".join(
             f"{name} {float(value):.2f} in {int(k)}"
@@ -231,10 +235,34 @@ def dimensions(experiment: Experiment) -> Section | None:
     return Section(
         title="What each dimension tells",
         note="Share of the variance of a factor (of a class: of its indicator variables) that a "
-        "straight line through "
-        "one dimension of the state explains: from 0, pale, to 1, dark.",
-        parts=figures,
+        "straight line through one dimension of the state explains: from 0, pale, to 1, dark. "
+        "MIG: how much more the best dimension tells of a factor than the second best, on average. "
+        "DCI: whether a dimension is for one factor (disentanglement), a factor in one dimension "
+        "(completeness), and how well factors are told at all (R²). A workspace is not trained for "
+        "any of them.",
+        parts=[*figures, Grid(headings=["from", *_SCORES], rows=scores)],
     )
+
+
+def _disentangled(code: Tensor, factors: Mapping[str, Tensor]) -> list[str]:
+    """MIG and DCI of codes, as text; empty where they cannot be had."""
+    single = {
+        name: values.argmax(dim=1) if values.shape[1] > 2 else _angle_or_number(values)
+        for name, values in factors.items()
+    }
+    gaps = mig(code, single)
+    found = dci(code, factors) or {}
+    mean = f"{sum(gaps.values()) / len(gaps):.3f}" if gaps else ""
+    return [mean, *(f"{found[n]:.3f}" if n in found else "" for n in _SCORES[1:])]
+
+
+def _angle_or_number(values: Tensor) -> Tensor:
+    """A number as it is; two columns are an angle's, or those of two classes."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    if bool(((values == 0) | (values == 1)).all()):
+        return values.argmax(dim=1)
+    return torch.atan2(values[:, 1], values[:, 0])
 
 
 def _told(code: Tensor, values: Tensor) -> Tensor:
