@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from globalworkspace.data.table import Table
 from globalworkspace.evaluation.disentanglement import dci, mig
 from globalworkspace.evaluation.robustness import NOISE, noise_curve
+from globalworkspace.evaluation.translation import normalized_error, predict
 from globalworkspace.fusion import State
 from globalworkspace.report.figures import class_names
 from globalworkspace.report.items import decoded
@@ -421,10 +422,37 @@ def robustness(experiment: Experiment) -> Section | None:
         )
     if not figures:
         return None
+    missing = _missing(experiment, standard)
     return Section(
-        title="Under noise",
+        title="Noise, and missing domains",
         note="Gaussian noise was added to the latents of the domain that is translated. An error "
-        "of 1 is that of a "
-        "constant guess.",
-        parts=figures,
+        "of 1 is that of a constant guess."
+        + (" Below: all other domains fused, and one of them left out." if missing else ""),
+        parts=[*figures, *missing],
     )
+
+
+def _missing(experiment: Experiment, standard: Table) -> list[Grid]:
+    """What each domain adds to the others: errors with all of them, and without one."""
+    names = list(standard)
+    whole = torch.stack([standard[name].present for name in names]).all(dim=0)
+    rows = whole.nonzero().flatten()
+    if not 3 <= len(names) <= _MOST_DOMAINS or len(rows) < 2:
+        return []
+    table: list[list[str]] = []
+    for target in names:
+        others = [name for name in names if name != target]
+        given = {"": others} | {out: [n for n in others if n != out] for out in others}
+        truth = standard[target].take(rows).to(experiment.workspace.device)
+        errors = {
+            out: float(
+                normalized_error(
+                    predict(experiment.workspace, standard, sources, target, rows), truth
+                ).mean()
+            )
+            for out, sources in given.items()
+        }
+        told = (f"{errors[name]:.3f}" if name in errors else "" for name in ["", *names])
+        table.append([target, *told])
+    headings = ["to", "from all others", *(f"without {name}" for name in names)]
+    return [Grid(title="A domain missing", headings=headings, rows=table)]

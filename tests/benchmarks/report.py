@@ -2,8 +2,9 @@
 
 A run on Simple Shapes with pictures, sentences, attributes and sounds is trained (a few minutes)
 and its report opened in headless Chromium, light and dark, wide and as a phone, with everything
-unfolded. Then the run's log is replaced by one of 100,000 steps, and the report that is made from
-it is opened several times. Counted are console errors, requests that failed or left the machine,
+unfolded; so is the page of `globalworkspace serve`, asked for a translation. Then the run's log is
+replaced by one of 100,000 steps, and the report that is made from it is opened several times.
+Counted are console errors, requests that failed or left the machine,
 images that do not load and players that do not play; axe-core looks for faults that it calls
 serious or critical. Needs a Chromium on the path.
 
@@ -16,11 +17,16 @@ docs/images.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +88,15 @@ def main() -> None:
             )
             errors += opened.errors + opened.broken_images() + silent_players(opened.page)
             faults += opened.faults()
+        with served(folder) as page_address:
+            for dark in (False, True):
+                opened = open_page(chromium, page_address, dark=dark)
+                opened.page.get_by_label("or caption as text").fill("A big red egg, turned left.")
+                opened.page.get_by_role("button", name="Translate").click()
+                opened.page.locator("#answers section").nth(3).wait_for(timeout=120_000)
+                errors += opened.errors + opened.broken_images() + silent_players(opened.page)
+                faults += opened.faults()
+            opened.page.screenshot(path=IMAGES / "serve.png")
         for name, section, dark, width, height in SHOTS:
             shoot(chromium, address, name, section, dark, width, height)
         long_log(folder)
@@ -103,6 +118,23 @@ def main() -> None:
         middle = statistics.median(values)
         record(name, middle, min(values), max(values), unit, len(values), COMMAND)
         print(f"{name}: {middle:.3g} ({min(values):.3g} to {max(values):.3g}) {unit}")
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of the page that `globalworkspace serve` shows of a run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "globalworkspace", "serve", str(folder), "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        for _ in range(600):
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
 
 
 def silent_players(page: Any) -> list[str]:

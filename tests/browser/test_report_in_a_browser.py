@@ -21,7 +21,12 @@ def test_the_report_opens_without_an_error_and_every_image_loads(chromium, repor
     assert "failed:" not in opened.page.inner_text("main")
     titles = opened.page.locator("h2").all_inner_texts()
     assert titles[:3] == ["Data", "Translations", "Figures"]
-    assert {"Map of the workspace", "Selection", "Learning curves", "Under noise"} <= set(titles)
+    assert {
+        "Map of the workspace",
+        "Selection",
+        "Learning curves",
+        "Noise, and missing domains",
+    } <= set(titles)
 
 
 def test_a_missing_image_or_a_script_error_would_be_noticed(chromium, tmp_path):
