@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from torch.nn import functional as F
 
 from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.errors import ConfigError, DataError
+from globalworkspace.evaluation.retrieval import most_alike
 from globalworkspace.experiment import Experiment, run_experiment
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.proposals import Proposal, joined_columns, propose, propose_domains
@@ -157,12 +157,10 @@ class Run:
             raw, held = self.experiment.held_out.raw[to], self.experiment.held_out.latents[to]
             rows = raw.present.nonzero().flatten()
             cells, latents = take_cells(raw.cells, raw.first[rows]), held.take(rows)
-        own = workspace.encode({to: latents}, latents=True).code
-        state = workspace.encode(batch).code
-        likeness = (F.normalize(state, dim=1) @ F.normalize(own, dim=1).T)[0]
-        best = likeness.topk(min(top, len(likeness)))
-        items = [_cell(cells, place) for place in best.indices.tolist()]
-        return list(zip(best.values.tolist(), items, strict=True))
+        assert latents is not None
+        values, places = most_alike(workspace, workspace.encode(batch), to, latents, top)
+        items = [_cell(cells, place) for place in places.tolist()]
+        return list(zip(values.tolist(), items, strict=True))
 
     def report(self) -> Path:
         """The page that shows all of it."""

@@ -28,21 +28,13 @@ def one_thread():
 @pytest.fixture
 def script_kinds():
     """The kinds of `script_domains` in the registry, as if a plugin brought them."""
-    from globalworkspace.registry import Registration, get_registry
+    from script_domains import registration
+
+    from globalworkspace.registry import get_registry
 
     registrations = get_registry().registrations
     before = list(registrations)
-    for kind in ("Numbers", "Words", "Fittable", "Heavy", "Sized"):
-        registrations.append(
-            Registration(
-                category="domain",
-                kind=f"script-{kind.lower()}",
-                owner="script",
-                target=f"script_domains:{kind}",
-                summary="",
-                distribution="a script",
-                version="0",
-            )
-        )
+    kinds = ("Numbers", "Words", "Fittable", "Heavy", "Sized")
+    registrations += [registration(kind) for kind in kinds]
     yield
     registrations[:] = before

@@ -5,6 +5,20 @@ from torch import nn
 
 from globalworkspace import DomainModule, GalleryDecoding, LatentSpec, Rendering
 from globalworkspace.errors import DomainError
+from globalworkspace.registry import Registration
+
+
+def registration(kind):
+    """The kind `script-NAME`, as if a plugin brought it."""
+    return Registration(
+        category="domain",
+        kind=f"script-{kind.lower()}",
+        owner="script",
+        target=f"script_domains:{kind}",
+        summary="",
+        distribution="a script",
+        version="0",
+    )
 
 
 class Numbers(DomainModule):

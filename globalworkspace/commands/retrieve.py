@@ -41,8 +41,7 @@ class Retrieve:
         inputs = read_sources(args)
         if args.top < 1:
             raise ConfigError(f"--top is {args.top}; it must be at least 1.")
-        from torch.nn import functional as F
-
+        from globalworkspace.evaluation.retrieval import most_alike
         from globalworkspace.run_folder import load_run
 
         workspace = load_run(args.run)
@@ -53,14 +52,12 @@ class Retrieve:
             )
         items, latents = _collection(workspace, Path(args.run), args.to, args.among)
         state = workspace.encode(inputs)
-        own = workspace.encode({args.to: latents}, latents=True)
-        likeness = (F.normalize(state.code, dim=1) @ F.normalize(own.code, dim=1).T)[0]
-        best = likeness.topk(min(args.top, len(likeness)))
+        values, places = most_alike(workspace, state, args.to, latents, args.top)
         stem = Path(args.run) / "retrieved" / args.to
-        told = _shown(workspace.domains[args.to], items.take(best.indices), stem)
+        told = _shown(workspace.domains[args.to], items.take(places), stem)
         answers = [
             {"rank": rank, "likeness": round(value, 4), "item": item}
-            for rank, (value, item) in enumerate(zip(best.values.tolist(), told, strict=True), 1)
+            for rank, (value, item) in enumerate(zip(values.tolist(), told, strict=True), 1)
         ]
         if args.json:
             print(json.dumps(answers, indent=2, ensure_ascii=False))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
 from globalworkspace.evaluation.disentanglement import dci, mig
+from globalworkspace.evaluation.retrieval import shared_states
 from globalworkspace.evaluation.robustness import NOISE, noise_curve
 from globalworkspace.evaluation.translation import normalized_error, predict
 from globalworkspace.fusion import State
@@ -325,18 +326,10 @@ def _gaps(experiment: Experiment, standard: Table) -> Grid:
     workspace = experiment.workspace
     rows = []
     for first, second in combinations(standard, 2):
-        shared = (standard[first].present & standard[second].present).nonzero().flatten()[:_JUDGED]
-        if len(shared) < 2:
+        rows_of_both, a, b = shared_states(workspace, standard, first, second, _JUDGED)
+        if len(rows_of_both) < 2:
             continue
-        a, b = (
-            F.normalize(
-                workspace.fusion.finish(
-                    workspace.encoder(name)(standard[name].take(shared).to(workspace.device))
-                ).code,
-                dim=1,
-            ).double()
-            for name in (first, second)
-        )
+        a, b = a.double(), b.double()
         same = (a * b).sum(dim=1).mean()
         other = (a * b.roll(1, dims=0)).sum(dim=1).mean()
         gap = (a.mean(dim=0) - b.mean(dim=0)).norm()

@@ -19,23 +19,14 @@ def trained(tmp_path_factory):
     """Two runs, of 6 and of 4 steps, made once; tests get copies."""
     import os
 
-    from globalworkspace.registry import Registration, get_registry
+    from script_domains import registration
+
+    from globalworkspace.registry import get_registry
 
     home, before = tmp_path_factory.mktemp("runs"), os.getcwd()
     kinds = get_registry().registrations
     kept = list(kinds)
-    for kind in ("Numbers", "Words", "Heavy"):
-        kinds.append(
-            Registration(
-                category="domain",
-                kind=f"script-{kind.lower()}",
-                owner="script",
-                target=f"script_domains:{kind}",
-                summary="",
-                distribution="a script",
-                version="0",
-            )
-        )
+    kinds += [registration(kind) for kind in ("Numbers", "Words", "Heavy")]
     os.chdir(home)
     try:
         write_csv(things())
