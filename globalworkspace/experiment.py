@@ -18,6 +18,7 @@ recipe               on top of the file: "default" (without one, too), "supervis
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,7 @@ def run_experiment(
         "seconds": result.seconds,
         "stopped": result.stopped,
         "command": list(command),
+        "split": split_digest(plan.training, plan.held_out),
         **{name: function(workspace, judged) for name, function in plan.evaluations.items()},
     }
     made = Experiment(
@@ -349,13 +351,19 @@ def reopen_experiment(
                 f'"{home}" holds no {name}. Only a finished run of "globalworkspace train" can be '
                 "opened again; run the command that made this one."
             )
-    before = load_json(home / FINISHED)
-    if "data" not in load_json(home / CONFIG):
+    before, config = load_json(home / FINISHED), load_json(home / CONFIG)
+    if "data" not in config or set(config.get("domains", {})) != set(workspace.domains):
         raise CheckpointError(
-            f'The rows of "{home}" were given in Python and are in no file; its report and its '
-            "evaluation are what there is. Run the script again to make them anew."
+            f'Rows or domains of "{home}" were given in Python and are in no file; its report and '
+            "its evaluation are what there is. Run the script again to make them anew."
         )
-    plan = plan_experiment(with_changes(load_json(home / CONFIG), changes), progress=progress)
+    plan = plan_experiment(with_changes(config, changes), progress=progress)
+    now = split_digest(plan.training, plan.held_out)
+    if plan.test is None and before.get("split", now) != now:
+        raise DataError(
+            f'The data of "{home}" are not those it was trained on: rows that it has seen would be '
+            "judged now. Judge it by rows of their own: --set test.kind=... --set test.path=..."
+        )
     judged_on = "validation" if plan.test is None else "test"
     raw, latents = _encoded(plan, workspace, plan.test or plan.held_out, home, progress)
     judged = HeldOut(raw=raw, latents=latents)
@@ -373,6 +381,17 @@ def reopen_experiment(
         training=plan.training,
         command=before.get("command", ()),
     )
+
+
+def split_digest(training: Table, held_out: Table) -> str:
+    """Which rows of the source were trained on, which held out, and what each of them holds."""
+    digest = hashlib.sha256()
+    for table in (training, held_out):
+        digest.update(table.origin.numpy().tobytes())
+        for name in table:
+            digest.update(name.encode())
+            digest.update(table[name].count.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _encoded(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from globalworkspace.errors import ConfigError, DataError
 from globalworkspace.evaluation.retrieval import most_alike
 from globalworkspace.experiment import Experiment, run_experiment
 from globalworkspace.gallery import GalleryDecoding
-from globalworkspace.proposals import Proposal, joined_columns, propose, propose_domains
+from globalworkspace.proposals import Proposal, joined_columns, propose_domains, read_data
 from globalworkspace.report import FILE
 from globalworkspace.workspace import GlobalWorkspace
 
@@ -70,8 +70,9 @@ def fit(
     table: Table | None = None
     proposal: Proposal | None = None
     if isinstance(data, (str, Path)):
-        proposal = propose(data)
-        config["data"] = dict(proposal.data)
+        found, read = read_data(data)
+        proposal = propose_domains(read, found, str(data)) if domains is None else None
+        config["data"] = dict(found)
         if match:
             config["data"]["match"] = dict(match)
     else:
@@ -118,7 +119,8 @@ class Run:
         """What one item, or a list of items, is in another domain.
 
         Args:
-            inputs: Domain -> an item, or a list of B; several domains are fused.
+            inputs: Domain -> an item, or a list of B; several domains are fused. An item that is
+                itself a list stands in a list of one.
             to: The target domain.
 
         Returns:
@@ -145,8 +147,8 @@ class Run:
         """
         workspace = self.workspace
         batch, single = _batch(inputs)
-        if not single:
-            raise DataError("retrieve takes one item of each domain, not lists.")
+        if not single and any(len(items) != 1 for items in batch.values()):
+            raise DataError("retrieve takes one item of each domain; lists of one will do.")
         if to not in workspace.domains:
             known = ", ".join(workspace.domains)
             raise DataError(f'The workspace has no domain "{to}"; it has {known}.')
@@ -226,7 +228,7 @@ def _new_folder() -> Path:
 
 def _batch(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Batches of what was given, and whether it was single items."""
-    lists = [isinstance(v, Sequence) and not isinstance(v, str) for v in inputs.values()]
+    lists = [isinstance(v, list) for v in inputs.values()]
     if any(lists) and not all(lists):
         raise DataError("Give one item of each domain, or a list of as many for each.")
     single = not any(lists)

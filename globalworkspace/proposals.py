@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 import torch
 
-from globalworkspace.data.cells import Alternatives
-from globalworkspace.data.readers import FILE_COLUMN, read_folder, read_table
+from globalworkspace.data.cells import Alternatives, is_missing
+from globalworkspace.data.readers import FILE_COLUMN, read_records, table_of_records
 from globalworkspace.data.table import Column, Table
 from globalworkspace.domain import Suits
 from globalworkspace.errors import DataError
@@ -69,7 +69,7 @@ def propose(path: str | Path) -> Proposal:
     Raises:
         DataError: If there is no table, or nothing in it that an installed kind reads.
     """
-    data, table = _read(Path(path).expanduser())
+    data, table = read_data(path)
     return propose_domains(table, data, str(path))
 
 
@@ -103,7 +103,7 @@ def propose_domains(table: Table, data: Mapping[str, Any], where: str = "the tab
         if same is not None:
             same.columns.append(column)
         else:
-            name = best if joined else _name(column)
+            name = _unused(best if joined else _name(column), [d.name for d in domains])
             domains.append(ProposedDomain(name=name, kind=best, columns=[column], joined=joined))
     if not domains:
         known = ", ".join(kinds) or "none that proposes itself is installed"
@@ -111,16 +111,15 @@ def propose_domains(table: Table, data: Mapping[str, Any], where: str = "the tab
             f'Nothing in "{where}" is for an installed kind ({known}). Install an add-on '
             "(globalworkspace doctor lists them), or write the config by hand."
         )
-    held = [
-        sum(bool(table[c].present[row]) for c in {d.columns[0] for d in domains})
-        for row in range(len(table))
-    ]
+    held = torch.stack(
+        [torch.stack([table[c].present for c in d.columns]).all(dim=0) for d in domains]
+    )
     return Proposal(
         data=dict(data),
         domains=domains,
         left_out=left_out,
         rows=len(table),
-        matched=sum(number >= 2 for number in held),
+        matched=int((held.sum(dim=0) >= 2).sum()),
     )
 
 
@@ -138,46 +137,60 @@ def joined_columns(table: Table, columns: Mapping[str, str | Sequence[str]]) -> 
             continue
         whole = torch.stack([table[column].present for column in wanted]).all(dim=0)
         rows = whole.nonzero().flatten()
-        taken = {column: list(table[column].take(rows)) for column in wanted}
+        taken = {column: _items(table[column].take(rows)) for column in wanted}
         cells = [dict(zip(taken, row, strict=True)) for row in zip(*taken.values(), strict=True)]
         first = whole.long().cumsum(0) - 1
         made[name] = Column(cells, first.clamp(min=0), whole.long())
     return Table(made, table.origin)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Table]:
-    """[data] and the table of a path."""
-    if path.is_file():
-        data: dict[str, Any] = {"kind": "table", "path": str(path)}
-        table = read_table(str(path))
-        files = _file_columns(table, path.parent)
-        if not files:
-            return data, table
-        folder, metadata = path.parent, path.name
-    elif path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in TABLES)
+def read_data(path: str | Path) -> tuple[dict[str, Any], Table]:
+    """What [data] is to say of a table file, or of a folder with one, and its table.
+
+    Columns without a cell, and rows without one, are left out of the table.
+
+    Raises:
+        DataError: If there is no table, or several.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        found = sorted(file for file in place.iterdir() if file.suffix in TABLES)
         named = [file for file in found if file.stem == "metadata"] or found
         if not named:
             raise DataError(
-                f'"{path}" holds no table that says what belongs together. Write metadata.csv '
+                f'"{place}" holds no table that says what belongs together. Write metadata.csv '
                 f"there: a header {FILE_COLUMN} and a column for all else you know, a line a file."
             )
         if len(named) > 1:
             names = ", ".join(file.name for file in named)
-            raise DataError(f'"{path}" holds several tables ({names}). Name one of them.')
-        folder, metadata = path, named[0].name
-        files = _file_columns(read_table(str(named[0])), folder)
-        if not files:
-            return {"kind": "table", "path": str(named[0])}, read_table(str(named[0]))
+            raise DataError(f'"{place}" holds several tables ({names}). Name one of them.')
+        file = named[0]
+    elif place.is_file():
+        file = place
     else:
-        raise DataError(f'"{path}" does not exist. Name a folder or a table file.')
-    data = {"kind": "folder", "path": str(folder)}
-    options: dict[str, Any] = {}
-    if Path(metadata).stem != "metadata":
-        options["metadata"] = metadata
+        raise DataError(f'"{place}" does not exist. Name a folder or a table file.')
+    records = read_records(file)
+    known = list(dict.fromkeys(name for record in records for name in record))
+    held = [n for n in known if not all(is_missing(record.get(n)) for record in records)]
+    records = [
+        {name: record.get(name) for name in held}
+        for record in records
+        if not all(is_missing(record.get(name)) for name in held)
+    ]
+    table = table_of_records(records, None, str(file))
+    files = _file_columns(table, file.parent)
+    if not files:
+        return {"kind": "table", "path": str(file)}, table
+    for record in records:
+        for name in files:
+            if not is_missing(record[name]):
+                record[name] = file.parent / str(record[name])
+    data: dict[str, Any] = {"kind": "folder", "path": str(file.parent)}
+    if file.stem != "metadata":
+        data["metadata"] = file.name
     if files != [FILE_COLUMN]:
-        options["files"] = files
-    return data | options, read_folder(str(folder), **options)
+        data["files"] = files
+    return data, table_of_records(records, None, str(file))
 
 
 def _file_columns(table: Table, folder: Path) -> list[str]:
@@ -194,8 +207,24 @@ def _file_columns(table: Table, folder: Path) -> list[str]:
 def _some(table: Table, column: str) -> list[Any]:
     """Some cells of a column, the first of alternatives."""
     rows = table[column].present.nonzero().flatten()[:_LOOKED_AT]
-    cells = list(table[column].take(rows))
+    cells = _items(table[column].take(rows))
     return [cell[0] if isinstance(cell, Alternatives) else cell for cell in cells]
+
+
+def _items(batch: Any) -> list[Any]:
+    """A raw batch as a list of its items."""
+    if isinstance(batch, Mapping):
+        columns = {name: _items(values) for name, values in batch.items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return batch.tolist() if isinstance(batch, torch.Tensor) else list(batch)
+
+
+def _unused(name: str, taken: Sequence[str]) -> str:
+    """A name that no other domain has."""
+    number, found = 2, name
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    return found
 
 
 def _counts(cells: Sequence[Any]) -> bool:

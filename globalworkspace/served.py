@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from globalworkspace.domain import Decodes
-from globalworkspace.errors import ConfigError, WorkspaceError
+from globalworkspace.errors import ConfigError, DataError, WorkspaceError
 from globalworkspace.report.items import decoded
 from globalworkspace.sheet import TEMPLATES, environment, script_of
 
@@ -68,30 +69,35 @@ def application(workspace: GlobalWorkspace, title: str, hosts: tuple[str, ...]) 
             )
         with tempfile.TemporaryDirectory() as folder:
             inputs: dict[str, Any] = {}
-            async with request.form(max_files=len(workspace.domains)) as form:
+            texts: dict[str, str] = {}
+            form_of = request.form(max_files=len(workspace.domains), max_part_size=LARGEST)
+            async with form_of as form:
                 for name, given in form.multi_items():
                     if name not in workspace.domains:
                         continue
                     if isinstance(given, str):
                         if given.strip():
-                            inputs[name] = [_text(given)]
+                            texts[name] = given
                     elif given.size:
                         ending = _ENDING.search(given.filename or "")
                         file = Path(folder) / f"{len(inputs)}{ending[0] if ending else ''}"
                         file.write_bytes(await given.read())
                         inputs[name] = [file]
-            if not inputs:
+            if not inputs and not texts:
                 return JSONResponse({"error": "Give an item of one domain."}, status_code=400)
             from starlette.concurrency import run_in_threadpool
 
             def answer() -> dict[str, str]:
+                told = {name: [_text(name, text)] for name, text in texts.items()}
                 with busy:
-                    return answers(workspace, inputs)
+                    return answers(workspace, inputs | told)
 
             try:
                 found = await run_in_threadpool(answer)
-            except (WorkspaceError, json.JSONDecodeError) as error:
-                return JSONResponse({"error": _without(str(error), folder)}, status_code=400)
+            except Exception as error:  # whatever was given must not end the page
+                known = isinstance(error, WorkspaceError)
+                reason = str(error) if known else f"{type(error).__name__}: {error}"
+                return JSONResponse({"error": _without(reason, folder)}, status_code=400)
         return JSONResponse({"answers": found})
 
     site.add_api_route("/", front, methods=["GET"])
@@ -143,9 +149,31 @@ def _page(workspace: GlobalWorkspace, title: str) -> tuple[str, str]:
     return text, policy
 
 
-def _text(given: str) -> Any:
-    """A text, or the JSON object that it is."""
-    return json.loads(given) if given.lstrip().startswith("{") else given
+def _text(name: str, given: str) -> Any:
+    """A text, or the JSON object that it is; nothing that would have a file of this machine read.
+
+    Raises:
+        DataError: If it is no JSON, or names a file.
+    """
+    item: Any = given
+    if given.lstrip().startswith("{"):
+        try:
+            item = json.loads(given)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"What is given for {name} looks like JSON and is not: {error}"
+            ) from None
+    words = [given, *(str(v) for v in item.values())] if isinstance(item, dict) else [given]
+    if any(_is_file(word.strip()) for word in words):
+        raise DataError(f"What is given for {name} names a file of this machine. Choose the file.")
+    return item
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return len(text) < 4096 and os.path.lexists(Path(text).expanduser())
+    except (OSError, ValueError, RuntimeError):
+        return False
 
 
 def _without(text: str, folder: str) -> str:

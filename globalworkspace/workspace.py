@@ -390,7 +390,7 @@ class GlobalWorkspace(nn.Module):
         from globalworkspace.hub import REPOSITORY, download
         from globalworkspace.pretrained import load_workspace
 
-        if REPOSITORY.match(str(folder)) and not Path(folder).exists():
+        if REPOSITORY.match(str(folder)) and not Path(folder).parent.is_dir():
             folder = download(str(folder), revision=revision, token=token)
         return load_workspace(folder, domains)
 

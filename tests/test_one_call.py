@@ -127,3 +127,36 @@ def test_items_and_lists_are_not_mixed(home):
         run.translate({"note": ["a"], "body": {"size": 1.0, "age": 2.0}}, to="note")
     with pytest.raises(DataError, match='no domain "bdy"'):
         run.retrieve({"note": "a"}, to="bdy")
+
+
+@pytest.mark.filterwarnings("ignore:Domain .* works on latents only")
+def test_domains_given_as_modules_are_not_lost_by_another_evaluation(home, capsys):
+    from run_files import write_csv
+
+    write_csv([{"x": k, "y": 2 * k} for k in range(3, 43)])
+
+    class Number(Vector):
+        def encode(self, raw):
+            return super().encode([[float(value)] for value in raw])
+
+    both = {"x": facts("x"), "y": Number(1)}
+    run = gw.fit("things.csv", both, **QUICK)
+    before = (run.folder / "evaluation.json").read_text()
+    assert main(["evaluate", str(run.folder), "--quiet"]) == 2
+    assert "were given in Python" in capsys.readouterr().err
+    assert (run.folder / "evaluation.json").read_text() == before
+
+
+def test_a_file_that_no_kind_reads_is_fine_where_modules_do(home):
+    rows = [json.dumps({"u": [float(k), 1.0], "v": [2.0 * k, 3.0 + k]}) for k in range(30)]
+    (home / "rows.jsonl").write_text("\n".join(rows))
+
+    class First(Vector):
+        def encode(self, raw):
+            return super().encode([[v] if isinstance(v, float) else v for v in raw])
+
+    run = gw.fit("rows.jsonl", {"u": First(1), "v": First(1)}, **QUICK)
+    assert run.folder.exists()
+    assert len(run.retrieve({"u": [3.0]}, to="v", top=2)) == 2
+    with pytest.raises(DataError, match="lists of one will do"):
+        run.retrieve({"u": [3.0, 4.0]}, to="v")

@@ -79,7 +79,7 @@ def test_a_run_leaves_a_report_of_figures_and_translations(folder):
     made = run_experiment(config(), folder / "run", progress=False)
     page = (folder / "run/report.html").read_text()
     error = made.evaluation["translation"]["place -> look"]
-    assert f"<td>place -&gt; look</td><td>{error:.3f}</td>" in page
+    assert f"<th scope=row>place -&gt; look</th><td>{error:.3f}</td>" in page
     wall = page[page.index("<h3>From place</h3>") : page.index("<h3>From look</h3>")]
     assert wall.count("<tr>") == 1 + min(7, len(made.held_out.raw))
     truth = made.held_out.raw["look"].take([0])[0]
@@ -172,3 +172,31 @@ def test_augmentations_and_callbacks_of_a_config_take_part(folder):
 def test_bad_sections_are_named_before_training(folder, sections, message):
     with pytest.raises(ConfigError, match=message):
         run_experiment(config(**sections), folder / "run", progress=False)
+
+
+def test_a_run_whose_latents_are_in_shards_has_every_section(folder):
+    made = run_experiment(config(encoding={"shard_rows": 8}), folder / "run", progress=False)
+    page = (folder / "run/report.html").read_text()
+    assert "failed:" not in page
+    assert all(f">{title}</h2>" in page for title in ("Noise, and missing domains", "Translations"))
+    assert made.evaluation["translation"]
+
+
+def test_direct_translators_have_a_report_without_searches(folder):
+    direct = {"topology": "direct", "hidden_dim": 8}
+    run_experiment(config(workspace=direct), folder / "run", progress=False)
+    page = (folder / "run/report.html").read_text()
+    assert "failed:" not in page and ">Retrieval</h2>" not in page
+    assert "Direct translators share no states" in page
+
+
+def test_labels_of_any_kind_are_in_the_legend():
+    from globalworkspace.report.plots import curves, scatter
+
+    svg = curves("a", {"_old": [(1, 2), (2, 3)], "$x<": [(1, 1), (2, 2)]}, across="", up="")
+    assert ">_old<" in svg and "$x&lt;" in svg
+    import numpy as np
+
+    svg, groups = scatter("b", {"_1c": np.zeros((2, 2)), "d": np.ones((3, 2))})
+    assert ">_1c<" in svg and groups == ["b-points-0", "b-points-1"]
+    assert svg.count("<use") >= 5

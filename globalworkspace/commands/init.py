@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from globalworkspace.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from globalworkspace.proposals import Proposal
+    from globalworkspace.proposals import Proposal, ProposedDomain
 
 
 class Init:
@@ -71,12 +71,15 @@ def _ask_domains(found: Proposal) -> None:
 
     print("\nEnter keeps what stands in brackets; - leaves a domain out.")
     known = list(get_registry().kinds("domain"))
-    kept = []
+    kept: list[ProposedDomain] = []
     for entry in found.domains:
         told = f"{', '.join(entry.columns)} ({entry.kind})"
         name = _ask(f"Name of {told}", entry.name)
         if name == "-":
             continue
+        while name in [other.name for other in kept]:
+            print(f'Another domain is called "{name}".')
+            name = _ask(f"Name of {told}", entry.name)
         entry.name = name
         kind = _ask(f"Kind of {name}", entry.kind)
         while kind not in known:

@@ -71,16 +71,19 @@ def _collection(
     workspace: GlobalWorkspace, run: Path, domain: str, among: str | None
 ) -> tuple[Column, Tensor]:
     """The items to look in, and their latents (n, D)."""
+    import attrs
     import torch
 
     from globalworkspace.components import domain_columns, load_table
-    from globalworkspace.data.encoding import encode_table
+    from globalworkspace.data.encoding import EncodingConfig, encode_table
     from globalworkspace.data.latent_store import LatentStore
     from globalworkspace.data.table import Table
+    from globalworkspace.data.unreadable import without_unreadable
     from globalworkspace.experiment import plan_experiment
     from globalworkspace.folders import load_json
     from globalworkspace.gallery import GalleryDecoding
     from globalworkspace.run_folder import CONFIG
+    from globalworkspace.settings import construct, section
 
     module = workspace.domains[domain]
     if among is None and isinstance(module, GalleryDecoding) and module.gallery is not None:
@@ -96,14 +99,17 @@ def _collection(
         table = plan_experiment(config, progress=False).training
     else:
         kind = "folder" if Path(among).is_dir() else "table"
-        names = domain_columns({domain: config["domains"][domain]})
+        names = domain_columns({domain: config.get("domains", {}).get(domain, {})})
         table = load_table({"kind": kind, "path": among}, names, "--among")
     picked = Table({domain: table[domain]}, table.origin)
     picked = picked.select(picked[domain].present.nonzero().flatten())
     if not len(picked):
         raise DataError(f'No row to look in has the domain "{domain}".')
-    latents = encode_table({domain: module}, picked, store=LatentStore(run / "latents"))[domain]
-    return picked[domain], latents.take(torch.arange(len(picked)))
+    options = attrs.asdict(construct(EncodingConfig, section(config, "encoding"), "[encoding]"))
+    store = LatentStore(run / "latents")
+    found = encode_table({domain: module}, picked, store=store, **options)
+    picked, found = without_unreadable(picked, found)
+    return picked[domain], found[domain].take(torch.arange(len(picked)))
 
 
 def _shown(module: DomainModule, raw: Any, stem: Path) -> list[str]:

@@ -57,7 +57,9 @@ class Runs:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is one that a training run wrote, or began to."""
-    return folder.is_dir() and any((folder / mark).exists() for mark in _MARKS)
+    if not folder.is_dir() or (folder / "manifest.json").exists():  # a saved workspace has one
+        return False
+    return any((folder / mark).exists() for mark in _MARKS)
 
 
 def describe(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import threading
+import webbrowser
 from pathlib import Path
 
 from globalworkspace.errors import ConfigError
@@ -28,7 +31,7 @@ class Serve:
         from globalworkspace.served import application, is_loopback
 
         alone = is_loopback(args.host)
-        hosts = ("127.0.0.1", "localhost", "[::1]") if alone else ("*",)
+        hosts = ("127.0.0.1", "localhost", "[::1]", args.host) if alone else ("*",)
         workspace = load_run(args.run)
         site = application(workspace, f"Workspace of {', '.join(workspace.domains)}", hosts)
         try:
@@ -37,14 +40,29 @@ class Serve:
             raise ConfigError(
                 "serve needs the package uvicorn. Install it: pip install 'globalworkspace[serve]'."
             ) from None
-        address = f"http://{args.host}:{args.port}"
-        print(f"{Path(args.run)} is shown at {address}; Ctrl-C ends it.", flush=True)
-        if not alone:
-            print("Everyone who can reach this address can use it: there is no password.")
-        if args.open:
-            import threading
-            import webbrowser
-
-            threading.Timer(1.0, webbrowser.open, [address]).start()
-        uvicorn.run(site, host=args.host, port=args.port, log_level="warning")
+        with _bound(args.host, args.port) as listening:
+            name = f"[{args.host}]" if ":" in args.host else args.host
+            address = f"http://{name}:{listening.getsockname()[1]}"
+            print(f"{Path(args.run)} is shown at {address}; Ctrl-C ends it.", flush=True)
+            if not alone:
+                print("Everyone who can reach this address can use it: there is no password.")
+            if args.open:
+                threading.Timer(1.0, webbrowser.open, [address]).start()
+            config = uvicorn.Config(site, log_level="warning")
+            uvicorn.Server(config).run(sockets=[listening])
         return 0
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"{host} port {port} cannot be listened on: {error}. Name another by --port (0: any)."
+        ) from None

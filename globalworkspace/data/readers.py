@@ -46,7 +46,7 @@ def read_folder(
             f'"{folder}" holds no {" or ".join(names)}. Write one row per item with a column '
             f"{FILE_COLUMN}."
         )
-    records = _read(file)
+    records = read_records(file)
     known = records[0] if records else {}
     paths = [k for k in known if k == FILE_COLUMN or k.endswith("_" + FILE_COLUMN)]
     for name in [FILE_COLUMN] if files is None else files:
@@ -87,7 +87,7 @@ def read_table(path: str, columns: Columns | None = None) -> Table:
     file = Path(path).expanduser()
     if not (_exists(file) and file.is_file()):
         raise DataError(f'The file "{file}" does not exist.')
-    return table_of_records(_read(file), columns, str(file))
+    return table_of_records(read_records(file), columns, str(file))
 
 
 def read_huggingface(
@@ -157,7 +157,8 @@ def _cell(value: Any) -> Any:
     return Alternatives(tuple(value)) if isinstance(value, list) else value
 
 
-def _read(file: Path) -> list[dict[str, Any]]:
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV, JSON lines or Parquet file, each as column -> cell."""
     if file.suffix not in _READERS:
         raise DataError(
             f'"{file.name}" is no table this reads; known endings: {", ".join(_READERS)}.'

@@ -48,7 +48,7 @@ def retrieval(
     held_out: HeldOut,
     *,
     gallery_size: int = 1000,
-    ks: Sequence[int] = (1, 5),
+    ks: Sequence[int] = (1, 5, 10),
 ) -> dict[str, dict[int, float]]:
     """Evaluation kind `retrieval`: see `globalworkspace.evaluation.retrieval.retrieval`."""
     return _retrieval.retrieval(

@@ -30,10 +30,11 @@ def mig(codes: Tensor, factors: Mapping[str, Tensor]) -> dict[str, float]:
     Returns:
         Name -> gap in [0, 1]; a factor without variation is left out.
     """
-    columns = [_binned(codes[:, k]) for k in range(codes.shape[1])]
+    bins = max(2, min(BINS, int(len(codes) ** 0.5 / 2)))  # few rows fill few bins by chance alone
+    columns = [_binned(codes[:, k], bins) for k in range(codes.shape[1])]
     gaps = {}
     for name, values in factors.items():
-        labels = values if not values.is_floating_point() else _binned(values)
+        labels = values if not values.is_floating_point() else _binned(values, bins)
         entropy = _entropy(torch.unique(labels, return_counts=True)[1])
         if entropy <= 0:
             continue
@@ -52,8 +53,8 @@ def dci(codes: Tensor, factors: Mapping[str, Tensor], seed: int = 0) -> dict[str
             are judged and their penalty was chosen.
 
     Returns:
-        `disentanglement`, `completeness`, `informativeness`; None without scikit-learn, or where no
-        factor can be told.
+        `disentanglement` (of two factors and more), `completeness`, `informativeness`; None without
+        scikit-learn, or where no factor can be told. Factors without variation are left out.
     """
     try:
         from sklearn.linear_model import Lasso
@@ -65,7 +66,10 @@ def dci(codes: Tensor, factors: Mapping[str, Tensor], seed: int = 0) -> dict[str
     x = _standard(codes.double().numpy())
     weights, told = [], []
     for values in factors.values():
-        y = _standard(values.double().numpy())
+        y = values.double().numpy()
+        y = _standard(y[:, y.std(axis=0) > 1e-12])
+        if not y.shape[1]:
+            continue
         found = []
         for penalty in _PENALTIES:
             model = Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x[fitted], y[fitted])
@@ -75,14 +79,13 @@ def dci(codes: Tensor, factors: Mapping[str, Tensor], seed: int = 0) -> dict[str
         score, importance = max(found, key=lambda entry: entry[0])
         weights.append(importance)
         told.append(score)
-    matrix = np.stack(weights, axis=1)  # (W, factors)
-    if matrix.sum() <= 0:
+    if not weights or np.sum(weights) <= 0:
         return None
-    return {
-        "disentanglement": _sharpness(matrix),
-        "completeness": _sharpness(matrix.T),
-        "informativeness": float(np.mean(told)),
-    }
+    matrix = np.stack(weights, axis=1)  # (W, factors)
+    found_all = {"completeness": _sharpness(matrix.T), "informativeness": float(np.mean(told))}
+    if len(weights) > 1:
+        found_all["disentanglement"] = _sharpness(matrix)
+    return found_all
 
 
 def _sharpness(matrix: np.ndarray) -> float:
@@ -102,10 +105,10 @@ def _standard(values: np.ndarray) -> np.ndarray:
     return found
 
 
-def _binned(values: Tensor) -> Tensor:
+def _binned(values: Tensor, bins: int) -> Tensor:
     """Numbers (N,) -> their bins (N,), of about as many rows each."""
     values = values.double().contiguous()
-    edges = torch.quantile(values, torch.linspace(0, 1, BINS + 1).double())[1:-1]
+    edges = torch.quantile(values, torch.linspace(0, 1, bins + 1).double())[1:-1]
     return torch.bucketize(values, edges.unique())
 
 

@@ -46,6 +46,8 @@ def noise_curve(
     if noisy not in sources:
         raise DataError(f'The noisy domain "{noisy}" is none of the sources {", ".join(sources)}.')
     rows = _rows_with(table, {*sources, target})
+    table = Table({n: _dense(table[n].take(rows)) for n in {*sources, target}}, table.origin[rows])
+    rows = torch.arange(len(rows))
     column = table[noisy]
     drawn = torch.randn(
         column.cells.shape, generator=derived_generator(seed, "noise", noisy), dtype=torch.float32
@@ -84,6 +86,11 @@ def missing_domains(workspace: GlobalWorkspace, table: Table) -> dict[str, float
                 error = normalized_error(guess, truth).mean()
                 errors[direction(sources, target)] = float(error)
     return errors
+
+
+def _dense(cells: torch.Tensor) -> Column:
+    """A column that holds the latents (n, D) of n rows, wherever they were read from."""
+    return Column(cells, torch.arange(len(cells)), torch.ones(len(cells), dtype=torch.int64))
 
 
 def _rows_with(table: Table, names: set[str]) -> torch.Tensor:

@@ -26,7 +26,8 @@ def figures(experiment: Experiment) -> Section:
     evaluation = experiment.evaluation
     errors, recalls = evaluation["translation"], evaluation["retrieval"]
     ks = list(next(iter(recalls.values()), {}))
-    medians = _median_ranks(experiment)
+    direct = experiment.workspace.topology == "direct"
+    medians = {} if direct else _median_ranks(experiment)
     rows = [
         [
             name,
@@ -44,7 +45,8 @@ def figures(experiment: Experiment) -> Section:
         note=f"{evaluation['data']}. Judged on {evaluation['rows']} rows. "
         "Error: normalised squared error of latents, 0 is perfect and 1 a constant guess. "
         "Recall: how often the right item is among the k whose states are most alike. Median rank: "
-        "the place of the right item in half of the searches, or better; 1 is the first.",
+        "the place of the right item in half of the searches, or better; 1 is the first."
+        + (" Direct translators share no states: nothing can be found by them." if direct else ""),
     )
 
 
@@ -75,6 +77,8 @@ def _similarities(experiment: Experiment) -> list[tuple[str, Tensor, Tensor]]:
 
 def retrieval(experiment: Experiment) -> Section | None:
     """Searches that find the right item at once, and the ones that go most wrong."""
+    if experiment.workspace.topology == "direct":  # translators share no states to compare
+        return None
     raw, domains = experiment.held_out.raw, experiment.workspace.domains
     grids: list[Grid] = []
     for name, similarity, rows in _similarities(experiment):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
@@ -92,13 +93,14 @@ class Drawing:
         finally:
             self._style.__exit__(None, None, None)
 
-    def legend(self, entries: int) -> None:
-        """Explain the labels below the axes, where they hide nothing."""
+    def legend(self, entries: Mapping[str, Artist]) -> None:
+        """Explain labels below the axes, where they hide nothing."""
         if entries:
-            rows = -(-entries // 2)
+            rows = -(-len(entries) // 2)
             width, height = self.size
             self._figure.set_size_inches(width, height + 0.2 * rows)
-            self._figure.legend(loc="outside lower center", ncols=2)
+            artists, labels = list(entries.values()), list(entries)
+            self._figure.legend(artists, labels, loc="outside lower center", ncols=2)
 
     def id_of(self, name: str) -> str:
         """The id, on the page, of an artist with that `gid`."""
@@ -141,25 +143,19 @@ def curves(
     values = [y for line in drawn.values() for _, y in line]
     with Drawing(name) as drawing:
         axes = drawing.axes
+        legend: dict[str, Artist] = {}
         for number, (label, line) in enumerate(drawn.items()):
             if line:
                 xs, ys = zip(*line, strict=True)
                 style = ("-", "--", ":")[number // len(COLOURS) % 3]
                 marker = "o" if len(line) == 1 else ""
-                axes.plot(
-                    xs,
-                    ys,
-                    style,
-                    marker=marker,
-                    label=label,
-                    lw=1.6,
-                    color=COLOURS[number % len(COLOURS)],
-                )
+                colour = COLOURS[number % len(COLOURS)]
+                (legend[label],) = axes.plot(xs, ys, style, marker=marker, lw=1.6, color=colour)
         if log and values and min(values) > 0 and max(values) > 5 * min(values):
             axes.set_yscale("log")
             plain_decades(axes.yaxis)
         axes.set(xlabel=across, ylabel=up)
-        drawing.legend(len(drawn))
+        drawing.legend(legend)
     return drawing.svg
 
 
@@ -209,19 +205,19 @@ def scatter(
         axes = drawing.axes
         if joined:
             axes.add_collection(LineCollection(list(joined), colors=_LINE, linewidths=0.5))
+        legend: dict[str, Artist] = {}
         for number, (label, points) in enumerate(groups.items()):
-            axes.scatter(
+            legend[label] = axes.scatter(
                 points[:, 0],
                 points[:, 1],
                 s=14,
                 marker=marks[number % len(marks)],
                 color=COLOURS[number % len(COLOURS)],
                 linewidths=0,
-                label=label,
                 gid=f"points-{number}",
             )
         axes.set(xlabel=across, ylabel=up)
-        drawing.legend(len(groups))
+        drawing.legend(legend)
     return drawing.svg, [drawing.id_of(f"points-{number}") for number in range(len(groups))]
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
 
 _ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 8, 8, 40
+_KNOWN, _FEWEST = 0.5, 200
+"""Share of the judged rows that have to have a factor; rows below which scores are chance."""
 _SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
 _WALKS, _STEPS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)
 
@@ -170,7 +172,8 @@ def _colourings(
                 for some in members.values()
             ]
             label = f"{domain}: {part}" if len(spec.parts) > 1 else domain
-            found[label] = Colouring(values=per_group, names=names)
+            if any(value is not None for some in per_group for value in some):
+                found[label] = Colouring(values=per_group, names=names)
     return found
 
 
@@ -182,9 +185,12 @@ def _factors(experiment: Experiment) -> dict[str, Tensor]:
             experiment.held_out.latents[domain],
             experiment.workspace.domains[domain].latent,
         )
-        if len(spec.parts) > _MOST_FACTORS or not bool(column.present.all()):
+        share = float(column.present.double().mean())
+        if len(spec.parts) > _MOST_FACTORS or share < _KNOWN:
             continue
-        latents = column.take(torch.arange(len(column))).double()
+        latents = torch.full((len(column), spec.dim), float("nan"), dtype=torch.float64)
+        rows = column.present.nonzero().flatten()
+        latents[rows] = column.take(rows).double()
         for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
             if part.kind == "categorical" or (
                 part.size == 1 and part.kind in ("continuous", "circular")
@@ -206,13 +212,15 @@ def dimensions(experiment: Experiment) -> Section | None:
     figures: list[Figure] = []
     scores: list[list[str]] = []
     for source in standard:
-        rows = standard[source].present.nonzero().flatten()[:_JUDGED]
+        known = torch.stack([values.isfinite().all(dim=1) for values in factors.values()])
+        rows = (standard[source].present & known.all(dim=0)).nonzero().flatten()[:_JUDGED]
         if len(rows) < 10:
             continue
         cells = standard[source].take(rows).to(workspace.device)
         code = workspace.fusion.finish(workspace.encoder(source)(cells)).code.cpu().double()
         shares = torch.stack([_told(code, values[rows]) for values in factors.values()])
-        scores.append([source, *_disentangled(code, {n: v[rows] for n, v in factors.items()})])
+        if len(rows) >= _FEWEST:
+            scores.append([source, *_disentangled(code, {n: v[rows] for n, v in factors.items()})])
         best = shares.max(dim=1)
         most = ", ".join(
             f"{name} {float(value):.2f} in {int(k)}"
@@ -242,7 +250,7 @@ def dimensions(experiment: Experiment) -> Section | None:
         "DCI: whether a dimension is for one factor (disentanglement), a factor in one dimension "
         "(completeness), and how well factors are told at all (R²). A workspace is not trained for "
         "any of them.",
-        parts=[*figures, Grid(headings=["from", *_SCORES], rows=scores)],
+        parts=[*figures, *([Grid(headings=["from", *_SCORES], rows=scores)] if scores else [])],
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
 
 RANDOM = 4
-"""Rows taken as they come; beside them the best, the median and the worst are shown."""
+"""Rows drawn by chance; beside them the best, the median and the worst are shown."""
 _RANKED = 1000
 """Rows among which those are looked for."""
 
@@ -35,10 +35,8 @@ def translations(experiment: Experiment) -> Section | None:
     return Section(
         title="Translations",
         note="Rows that were not trained on. Each was encoded from one domain alone and decoded "
-        "into the others; "
-        "below each translation stands what the row really holds. The first rows are not chosen; "
-        "best, median "
-        "and worst are by the error of all translations.",
+        "into the others; below each translation stands what the row really holds. The first rows "
+        "are drawn by chance; best, median and worst are by the error of all translations.",
         parts=grids,
     )
 
@@ -78,7 +76,7 @@ def _wall(experiment: Experiment, source: str) -> Grid | None:
 def _chosen(
     experiment: Experiment, source: str, targets: Sequence[str]
 ) -> tuple[Tensor, list[str], Tensor]:
-    """Rows to show of a source: some as they come, then the best, the median and the worst.
+    """Rows to show of a source: some by chance, then the best, the median and the worst.
 
     Returns:
         (rows, the word for each, errors).
@@ -86,7 +84,8 @@ def _chosen(
     standard = experiment.held_out.standard(experiment.workspace)
     rows, errors = row_errors(experiment, standard, source, targets)
     order = errors.argsort()
-    first = list(range(min(RANDOM, len(rows))))
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randperm(len(rows), generator=generator)[:RANDOM].sort().values.tolist()
     ranked: list[tuple[str, int]] = []
     if len(rows) > RANDOM + 2:
         ranked = [

@@ -36,7 +36,7 @@
     } catch (error) {
       told = { error: `The server does not answer: ${error.message}` };
     }
-    said.textContent = told.error || "";
+    said.textContent = told.error || (told.detail ? String(told.detail) : "");
     for (const [domain, html] of Object.entries(told.answers || {})) {
       const section = document.createElement("section");
       const heading = document.createElement("h3");

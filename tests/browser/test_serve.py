@@ -126,6 +126,28 @@ def test_what_cannot_be_read_is_said_without_the_folder_it_was_kept_in(address):
     assert status == 400 and json.loads(told)["error"] == "Give an item of one domain."
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"{red", "looks like JSON and is not"),
+        (b'{"shape": ' + b"9" * 5000 + b"}", ""),
+        (b"{" * 5000, "looks like JSON and is not"),
+        (b"/etc/passwd", "names a file of this machine"),
+        (b'{"path": "/etc/passwd"}', "names a file of this machine"),
+    ],
+)
+def test_texts_that_are_no_items_are_said_and_read_no_file(address, text, reason):
+    status, told = ask(address, part("attributes", text), **{MARK: "1"})
+    assert status == 400 and reason in json.loads(told)["error"]
+
+
+def test_an_address_that_is_taken_is_named(address, four_domains, capsys):
+    port = address.rpartition(":")[2]
+    assert main(["serve", str(four_domains), "--port", port]) == 2
+    assert f"port {port} cannot be listened on" in capsys.readouterr().err
+    assert main(["serve", str(four_domains), "--port", "99999"]) == 2
+
+
 def test_the_page_allows_its_own_script_only(address):
     with urllib.request.urlopen(address) as answer:
         policy = answer.headers["Content-Security-Policy"]

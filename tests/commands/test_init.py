@@ -179,3 +179,42 @@ def test_cells_of_csv_are_what_kinds_are_asked_about(tmp_path):
         writer = csv.writer(stream)
         writer.writerows([["a", "b"], *([k * 7 % 5, f"a note on {k}"] for k in range(20))])
     assert {d.kind for d in propose("numbers.csv").domains} == {"attributes", "bert"}
+
+
+def test_columns_and_rows_without_a_cell_are_left_out():
+    rows = [{"a": k * 7 % 5, "b": f"a note on {k}", "c": ""} for k in range(20)]
+    write_csv([*rows, {"a": "", "b": "", "c": ""}], "holes.csv")
+    found = propose("holes.csv")
+    assert [d.columns for d in found.domains] == [["a"], ["b"]] and found.rows == 20
+
+
+def test_two_columns_do_not_get_one_name():
+    rows = [{"attributes": f"a long note on {k}", "size": k * 3 % 7} for k in range(20)]
+    write_csv(rows, "twice.csv")
+    names = [d.name for d in propose("twice.csv").domains]
+    assert names == ["attributes", "attributes_2"]
+
+
+def test_matched_rows_need_every_column_of_a_joined_domain():
+    rows = [
+        {"a": k % 5, "b": "" if k % 2 else k % 3, "c": f"a note on number {k}"} for k in range(20)
+    ]
+    write_csv(rows, "gaps.csv")
+    assert propose("gaps.csv").matched == 10
+
+
+def test_columns_that_are_tensors_or_mappings_are_read_by_their_items():
+    import torch
+
+    from globalworkspace import Table
+    from globalworkspace.proposals import propose_domains
+
+    table = Table.from_columns({"x": torch.rand(20), "note": [f"a note on {k}" for k in range(20)]})
+    assert {d.kind for d in propose_domains(table, {}).domains} == {"attributes", "bert"}
+
+
+def test_a_name_is_not_given_twice(monkeypatch, capsys):
+    write_things()
+    answer(monkeypatch, "words", "", "words", "facts", "", "250", "mine.toml")
+    assert main(["init", "things.csv"]) == 0
+    assert 'Another domain is called "words"' in capsys.readouterr().out

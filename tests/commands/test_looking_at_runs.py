@@ -187,3 +187,20 @@ def test_retrieve_writes_what_is_no_text_to_files(home, capsys):
 )
 def test_retrieve_names_what_cannot_be_used(home, capsys, words, message):
     assert message in told(capsys, "retrieve", "runs/run", *words, code=2)
+
+
+def test_a_run_is_not_judged_by_rows_that_it_was_trained_on(home, capsys):
+    before = {p.name: p.read_bytes() for p in Path("runs/run").iterdir() if p.is_file()}
+    write_csv(things(41))
+    for command in ("evaluate", "report"):
+        shown = told(capsys, command, "runs/run", "--quiet", code=2)
+        assert "are not those it was trained on" in shown and "--set test.kind" in shown
+    assert before == {p.name: p.read_bytes() for p in Path("runs/run").iterdir() if p.is_file()}
+    changes = ["--set", "test.kind=table", "--set", "test.path=things.csv"]
+    assert "on test rows" in told(capsys, "evaluate", "runs/run", "--quiet", *changes)
+
+
+def test_saved_workspaces_are_no_runs(home, capsys):
+    assert [entry["run"] for entry in json.loads(told(capsys, "runs", "runs/run", "--json"))] == [
+        "runs/run"
+    ]

@@ -68,3 +68,18 @@ def test_a_factor_without_variation_is_left_out(factors):
 def test_without_scikit_learn_there_is_no_dci(monkeypatch, factors):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     assert dci(noise(3), columns(factors)) is None
+
+
+def test_what_does_not_vary_or_is_alone_scores_nothing(factors):
+    codes = factors["size"][:, None] + 0.3 * noise(3)
+    only = {"size": factors["size"][:, None]}
+    alone = dci(codes, only)
+    assert "disentanglement" not in alone
+    assert dci(codes, {**only, "flat": torch.ones(1500, 2)}) == alone
+    assert dci(codes, {"flat": torch.ones(1500, 2)}) is None
+
+
+def test_few_rows_of_noise_have_no_gap():
+    code = torch.randn(40, 1, generator=torch.Generator().manual_seed(2))
+    factor = torch.randn(40, generator=torch.Generator().manual_seed(3))
+    assert mig(code, {"x": factor})["x"] < 0.25
