@@ -59,10 +59,12 @@ def _bound(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: If it cannot.
     """
+    if not 0 <= port < 1 << 16:
+        raise ConfigError(f"--port {port} is none; it must be from 0 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(
             f"{host} port {port} cannot be listened on: {error}. Name another by --port (0: any)."
         ) from None
