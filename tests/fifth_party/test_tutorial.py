@@ -58,7 +58,7 @@ def test_the_tutorials_commands_work_in_a_fresh_environment(project, environment
     tests, made, trained, translated = done.values()
     assert " passed" in tests.stdout and " failed" not in tests.stdout
     page = (project / "runs" / "weather" / "report.html").read_text()
-    assert "<td>weather → temperature</td>" in page
+    assert "<h3>From weather</h3>" in page and "→ temperature</th>" in page
     assert re.search(r"<td>-?\d+\.\d C</td>", page)
     assert "season: summer" in translated.stdout
 
