@@ -28,6 +28,7 @@ def test_four_modalities_are_joined_saved_loaded_and_shown(tmp_path):
     for source in names:
         for target in names:
             assert (f"{source} → {target}" in done.stdout) == (source != target)
-            assert page.count(f"<td>{source} → {target}</td>") == 6 * (source != target)
+            shown = page.count(f"<th scope=row>{source} → {target}</th>")
+            assert shown == 6 * (source != target)
     assert (tmp_path / "workspace" / "model.safetensors").is_file()
     assert done.stdout.count(":") >= 6  # times are written
