@@ -13,11 +13,11 @@ from globalworkspace.data.cells import take_cells
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.errors import ConfigError, DataError
-from globalworkspace.evaluation.retrieval import most_alike
 from globalworkspace.experiment import Experiment, run_experiment
 from globalworkspace.gallery import GalleryDecoding
 from globalworkspace.proposals import Proposal, joined_columns, propose_domains, read_data
 from globalworkspace.report import FILE
+from globalworkspace.state_index import StateIndex, states_of
 from globalworkspace.workspace import GlobalWorkspace
 
 Domain = DomainModule | str | Mapping[str, Any]
@@ -99,6 +99,7 @@ class Run:
     """A finished run: its workspace, figures and page."""
 
     experiment: Experiment
+    _collections: dict[str, tuple[Any, StateIndex]] = attrs.field(factory=dict, init=False)
 
     @property
     def workspace(self) -> GlobalWorkspace:
@@ -143,7 +144,8 @@ class Run:
             top: How many.
 
         Returns:
-            (likeness, item), the likeliest first; likeness is the cosine of states.
+            (likeness, item), the likeliest first; likeness is the cosine of states. A collection of
+            200,000 and more is searched through an index, where faiss is installed.
         """
         workspace = self.workspace
         batch, single = _batch(inputs)
@@ -152,17 +154,20 @@ class Run:
         if to not in workspace.domains:
             known = ", ".join(workspace.domains)
             raise DataError(f'The workspace has no domain "{to}"; it has {known}.')
-        module = workspace.domains[to]
-        if isinstance(module, GalleryDecoding) and module.gallery is not None:
-            cells, latents = list(module.gallery), module.gallery_latents
-        else:
-            raw, held = self.experiment.held_out.raw[to], self.experiment.held_out.latents[to]
-            rows = raw.present.nonzero().flatten()
-            cells, latents = take_cells(raw.cells, raw.first[rows]), held.take(rows)
-        assert latents is not None
-        values, places = most_alike(workspace, workspace.encode(batch), to, latents, top)
-        items = [_cell(cells, place) for place in places.tolist()]
-        return list(zip(values.tolist(), items, strict=True))
+        if to not in self._collections:
+            module = workspace.domains[to]
+            if isinstance(module, GalleryDecoding) and module.gallery is not None:
+                cells, latents = list(module.gallery), module.gallery_latents
+            else:
+                raw, held = self.experiment.held_out.raw[to], self.experiment.held_out.latents[to]
+                rows = raw.present.nonzero().flatten()
+                cells, latents = take_cells(raw.cells, raw.first[rows]), held.take(rows)
+            assert latents is not None
+            self._collections[to] = cells, StateIndex(states_of(workspace, to, latents))
+        cells, index = self._collections[to]
+        values, places = index.search(workspace.encode(batch).code, top)
+        items = [_cell(cells, place) for place in places[0].tolist()]
+        return list(zip(values[0].tolist(), items, strict=True))
 
     def report(self) -> Path:
         """The page that shows all of it."""

@@ -41,8 +41,8 @@ class Retrieve:
         inputs = read_sources(args)
         if args.top < 1:
             raise ConfigError(f"--top is {args.top}; it must be at least 1.")
-        from globalworkspace.evaluation.retrieval import most_alike
         from globalworkspace.run_folder import load_run
+        from globalworkspace.state_index import StateIndex, states_of
 
         workspace = load_run(args.run)
         workspace.encode(inputs)  # refuses what cannot be read before a collection is
@@ -52,7 +52,8 @@ class Retrieve:
             )
         items, latents = _collection(workspace, Path(args.run), args.to, args.among)
         state = workspace.encode(inputs)
-        values, places = most_alike(workspace, state, args.to, latents, args.top)
+        index = StateIndex(states_of(workspace, args.to, latents), exact=True)
+        values, places = (found[0] for found in index.search(state.code, args.top))
         stem = Path(args.run) / "retrieved" / args.to
         told = _shown(workspace.domains[args.to], items.take(places), stem)
         answers = [

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
-from globalworkspace.fusion import State
 from globalworkspace.workspace import GlobalWorkspace
 
 
@@ -61,28 +60,6 @@ def retrieval(
                 continue
             found[f"{source} -> {target}"] = recall_at(first @ second.T, ks)
     return found
-
-
-@torch.no_grad()
-def most_alike(
-    workspace: GlobalWorkspace, state: State, to: str, latents: Tensor, top: int
-) -> tuple[Tensor, Tensor]:
-    """The items of a domain whose own states are most alike to one state, by cosine.
-
-    Args:
-        workspace: In eval mode.
-        state: One row.
-        to: The domain.
-        latents: Of its items (n, D).
-        top: How many.
-
-    Returns:
-        Likeness and positions, (min(top, n),) each, the likeliest first.
-    """
-    own = workspace.encode({to: latents}, latents=True).code
-    likeness = (F.normalize(state.code, dim=1) @ F.normalize(own, dim=1).T)[0]
-    best = likeness.topk(min(top, len(likeness)))
-    return best.values, best.indices
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ A run on Simple Shapes with pictures, sentences, attributes and sounds is traine
 and its report opened in headless Chromium, light and dark, wide and as a phone, with everything
 unfolded; so is the page of `globalworkspace serve`, asked for a translation. Then the run's log is
 replaced by one of 100,000 steps, and the report that is made from it is opened several times.
-Counted are console errors, requests that failed or left the machine,
+So is the report of the emoji example. Counted are console errors, requests that failed or left the machine,
 images that do not load and players that do not play; axe-core looks for faults that it calls
 serious or critical. Needs a Chromium on the path.
 
@@ -97,6 +97,7 @@ def main() -> None:
                 errors += opened.errors + opened.broken_images() + silent_players(opened.page)
                 faults += opened.faults()
             opened.page.screenshot(path=IMAGES / "serve.png")
+        errors += emoji(chromium, Path(scratch))
         for name, section, dark, width, height in SHOTS:
             shoot(chromium, address, name, section, dark, width, height)
         long_log(folder)
@@ -135,6 +136,17 @@ def served(folder: Path) -> Iterator[str]:
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}"
         server.terminate()
+
+
+def emoji(chromium: Any, scratch: Path) -> list[str]:
+    """The report that the emoji example leaves: its picture, and what went wrong."""
+    out = scratch / "emoji"
+    command = [sys.executable, str(ROOT / "examples" / "emoji.py"), "--seeds", "1"]
+    subprocess.run([*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
+    address = url_of(out / FILE)
+    shoot(chromium, address, "report-emoji", "Translations", False, 760, 900)
+    opened = open_page(chromium, address)
+    return opened.errors + opened.broken_images() + opened.faults()
 
 
 def silent_players(page: Any) -> list[str]:
