@@ -3,10 +3,10 @@
 A run on Simple Shapes with pictures, sentences, attributes and sounds is trained (a few minutes)
 and its report opened in headless Chromium, light and dark, wide and as a phone, with everything
 unfolded; so is the page of `globalworkspace serve`, asked for a translation. Then the run's log is
-replaced by one of 100,000 steps, and the report that is made from it is opened several times.
-So is the report of the emoji example. Counted are console errors, requests that failed or left the machine,
-images that do not load and players that do not play; axe-core looks for faults that it calls
-serious or critical. Needs a Chromium on the path.
+replaced by one of 100,000 steps, and the report that is made from it is opened several times. So is
+the report that the emoji example leaves. Counted are console errors, requests that failed or left
+the machine, images that do not load and players that do not play; axe-core looks for faults that it
+calls serious or critical. Needs a Chromium on the path.
 
     python tests/benchmarks/report.py
 
