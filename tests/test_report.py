@@ -80,6 +80,8 @@ def test_a_run_leaves_a_report_of_figures_and_translations(folder):
     page = (folder / "run/report.html").read_text()
     error = made.evaluation["translation"]["place -> look"]
     assert f"<th scope=row>place -&gt; look</th><td>{error:.3f}</td>" in page
+    for title in ("loss of each family", "loss of each translation", "error of each direction"):
+        assert f"{title}</figcaption>" in page
     wall = page[page.index("<h3>From place</h3>") : page.index("<h3>From look</h3>")]
     assert wall.count("<tr>") == 1 + min(7, len(made.held_out.raw))
     truth = made.held_out.raw["look"].take([0])[0]

@@ -61,8 +61,8 @@ def _groups(title: str, table: Table, domains: Sequence[str]) -> Grid:
 def learning_curves(experiment: Experiment) -> Section | None:
     """Losses of each family and validation errors of each direction, over the steps."""
     history = read_history(experiment)
-    families = _series(history, "families")
-    errors = _series(history, "validation")
+    families = _series(history, "families", history)
+    errors = _series(history, "validation", history)
     mean = errors.pop("translation", [])
     parts = []
     if families:
@@ -71,6 +71,16 @@ def learning_curves(experiment: Experiment) -> Section | None:
                 title="Training loss of each family",
                 svg=curves("losses", families, across="step", up="loss", log=True),
                 alt="Training losses over the steps. At the end: " + _last(families),
+            )
+        )
+    told = _series([entry.get("terms", {}) for entry in history], "translation", history)
+    if len(told) > 1:
+        shown = _extremes(told) if len(told) > _MOST_DIRECTIONS else told
+        parts.append(
+            Figure(
+                title="Training loss of each translation",
+                svg=curves("directions", shown, across="step", up="loss", log=True),
+                alt="Losses of translation on the training rows. At the end: " + _last(shown),
             )
         )
     if errors:
@@ -104,12 +114,15 @@ def _extremes(errors: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any]
     return {name: errors[name] for name in [*ordered[:half], *ordered[-half:]]}
 
 
-def _series(history: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
+def _series(
+    entries: Sequence[Mapping[str, Any]], key: str, history: Sequence[Mapping[str, Any]]
+) -> dict[str, list[tuple[float, float]]]:
+    """Name -> (step, value) of what stands under a key of entries, one for each of the history."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for entry in history:
+    for entry, logged in zip(entries, history, strict=True):
         for name, value in entry.get(key, {}).items():
             if value is not None and math.isfinite(value):
-                found.setdefault(name, []).append((entry["step"], value))
+                found.setdefault(name, []).append((logged["step"], value))
     return found
 
 

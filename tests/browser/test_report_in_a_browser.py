@@ -131,3 +131,17 @@ def test_axe_would_find_one(chromium, tmp_path):
     assert any(
         fault.startswith("image-alt") for fault in open_page(chromium, url_of(file)).faults()
     )
+
+
+def test_the_demos_report_opens_without_an_error(chromium, tmp_path, monkeypatch):
+    from globalworkspace_shapes import judge
+    from globalworkspace_shapes.demo import DemoConfig, run_demo
+
+    monkeypatch.setattr(judge, "PROBE_PICTURES", 1000)
+    run_demo(tmp_path, DemoConfig(items=300, pairs=60, test_items=60, steps=60, progress=False))
+    opened = open_page(chromium, url_of(tmp_path / "report.html"))
+    assert opened.errors == [] and opened.broken_images() == [] and opened.faults() == []
+    titles = opened.page.locator("h2").all_inner_texts()
+    assert titles[-1] == "All rows against the matched rows alone" and "Learning curves" in titles
+    figures = opened.page.locator("section", has_text="Median rank").first
+    assert "recall@10" in figures.inner_text()

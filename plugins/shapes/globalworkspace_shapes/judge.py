@@ -78,7 +78,7 @@ class Judge:
         return Arm(
             workspace=workspace,
             errors=translation_error(workspace, standard),
-            retrieval=retrieval(workspace, standard),
+            retrieval=retrieval(workspace, standard, ks=(1, 5, 10)),
             scores=scores,
         )
 
