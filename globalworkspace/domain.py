@@ -28,7 +28,7 @@ class DomainModule(nn.Module, ABC):
     """One modality's specialist: `latent`, `encode` and `config` are the whole contract.
 
     Everything else is a capability beside it: `Decodes`, `Trainable`, `Prepares`, `Renders`,
-    `HasAssets`, `CompletesConfig`.
+    `HasAssets`, `CompletesConfig`, `Suits`.
 
     Example:
         >>> class Thermometer(DomainModule):
