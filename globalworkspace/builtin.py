@@ -146,7 +146,7 @@ def register_report_sections(register: Register) -> None:
         ("walk", "states:walk", "states along the main directions, decoded"),
         ("dimensions", "states:dimensions", "which dimension of the workspace tells what"),
         ("selection", "states:selection", "which domain a learnt selection listens to"),
-        ("robustness", "states:robustness", "translations under noise"),
+        ("robustness", "robustness:robustness", "translations under noise"),
         ("curves", "training:learning_curves", "losses and errors over the steps"),
         ("reproduce", "training:reproduce", "command, seed, versions and settings"),
     ):

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from globalworkspace import __version__
 from globalworkspace.errors import WorkspaceError
-from globalworkspace.registry import get_registry
+from globalworkspace.registry import Registration, get_registry
 
 
 class Command(Protocol):
@@ -45,11 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ended = _end_on_sigterm()
     try:
         registration = get_registry().find("command", words[0])
-        loaded: Any = registration.load()
-        command: Command = loaded() if isinstance(loaded, type) else loaded
+        command = load_command(registration)
         parser = argparse.ArgumentParser(
             prog=f"globalworkspace {words[0]}",
-            description=loaded.__doc__ or registration.summary,
+            description=command.__doc__ or registration.summary,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(parser)
@@ -75,6 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = shown
         if ended is not None:
             signal.signal(signal.SIGTERM, ended)
+
+
+def load_command(registration: Registration) -> Command:
+    """The command that a registration names: an instance of its class, or its module."""
+    loaded: Any = registration.load()
+    command: Command = loaded() if isinstance(loaded, type) else loaded
+    return command
 
 
 def _end_on_sigterm() -> Any:

@@ -272,7 +272,7 @@ def run_experiment(
         command=command,
     )
     if processes.first:
-        _write(made)
+        write_outcome(made)
     processes.wait()
     return made
 
@@ -313,11 +313,12 @@ def conclude(
         training=training,
         command=command,
     )
-    _write(made)
+    write_outcome(made)
     return made
 
 
-def _write(made: Experiment) -> None:
+def write_outcome(made: Experiment) -> None:
+    """Write report.html and evaluation.json into the run folder."""
     from globalworkspace.report import write_report
 
     write_report(made)

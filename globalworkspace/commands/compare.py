@@ -11,6 +11,7 @@ from typing import Any
 from globalworkspace.commands.figures import mean
 from globalworkspace.errors import ConfigError
 from globalworkspace.settings import flattened
+from globalworkspace.training.metrics_log import read_metrics
 
 
 class Compare:
@@ -47,9 +48,7 @@ class _Run:
         self.evaluation = self._json(folder / "evaluation.json")
         config = folder / "config.json"
         self.settings = flattened(self._json(config)) if config.is_file() else {}
-        metrics = folder / "metrics.jsonl"
-        lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
-        self.history: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.history = read_metrics(folder)
 
     def _json(self, file: Path) -> dict[str, Any]:
         try:

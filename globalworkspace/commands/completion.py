@@ -32,6 +32,7 @@ class Completion:
 
 def _whole_parser() -> argparse.ArgumentParser:
     """One parser of all commands; a command that cannot be loaded has no options."""
+    from globalworkspace.cli import load_command
     from globalworkspace.registry import get_registry
 
     parser = argparse.ArgumentParser(prog="globalworkspace")
@@ -39,9 +40,8 @@ def _whole_parser() -> argparse.ArgumentParser:
     for name, registration in get_registry().kinds("command").items():
         entry = commands.add_parser(name, help=registration.summary)
         try:
-            loaded = registration.load()
+            command = load_command(registration)
         except Exception:
             continue
-        command = loaded() if isinstance(loaded, type) else loaded
         command.add_arguments(entry)
     return parser

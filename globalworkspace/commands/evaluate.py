@@ -26,9 +26,8 @@ class Evaluate:
 
     def run(self, args: argparse.Namespace) -> int:
         """See `cli.Command`."""
-        from globalworkspace.experiment import FINISHED, reopen_experiment
+        from globalworkspace.experiment import reopen_experiment, write_outcome
         from globalworkspace.files import write_json
-        from globalworkspace.report import write_report
 
         found = reopen_experiment(args.run, changes=args.changes, progress=not args.quiet)
         print(figures_text(found.evaluation))
@@ -36,6 +35,5 @@ class Evaluate:
             write_json(Path(args.out), found.evaluation)
             print(f"Saved as {args.out}.")
         if not args.changes:
-            write_report(found)
-            write_json(found.folder / FINISHED, found.evaluation)
+            write_outcome(found)
         return 0

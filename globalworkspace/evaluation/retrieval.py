@@ -80,12 +80,13 @@ def shared_states(
     """
     rows = (table[source].present & table[target].present).nonzero().flatten()[:most]
     first, second = (
-        F.normalize(
-            workspace.fusion.finish(
-                workspace.encoder(name)(table[name].take(rows).to(workspace.device))
-            ).code,
-            dim=1,
-        )
-        for name in (source, target)
+        F.normalize(states(workspace, table, name, rows), dim=1) for name in (source, target)
     )
     return rows, first, second
+
+
+@torch.no_grad()
+def states(workspace: GlobalWorkspace, table: Table, source: str, rows: Tensor) -> Tensor:
+    """Codes (len(rows), W) of rows of a *standardised* latent table, from one domain alone."""
+    cells = table[source].take(rows).to(workspace.device)
+    return workspace.fusion.finish(workspace.encoder(source)(cells)).code

@@ -13,17 +13,16 @@ from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
 from globalworkspace.evaluation.disentanglement import dci, mig
-from globalworkspace.evaluation.retrieval import shared_states
-from globalworkspace.evaluation.robustness import NOISE, noise_curve
-from globalworkspace.evaluation.translation import normalized_error, predict
+from globalworkspace.evaluation.retrieval import shared_states, states
 from globalworkspace.fusion import State
 from globalworkspace.report.figures import class_names
 from globalworkspace.report.items import decoded
-from globalworkspace.report.plots import curves, heat, scatter
+from globalworkspace.report.plots import heat, scatter
 from globalworkspace.sheet import Cell, Colouring, Figure, Grid, Section
 
 if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
+    from globalworkspace.latents import LatentSpec
 
 _ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 8, 8, 40
 _KNOWN, _FEWEST = 0.5, 200
@@ -92,14 +91,13 @@ def _states(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Domain -> codes of those of the rows that have it, and which of the rows these are."""
     workspace = experiment.workspace
-    states, members = {}, {}
+    codes, members = {}, {}
     for name in list(standard)[:_MOST_DOMAINS]:
         has = standard[name].present[rows]
         if has.any():
-            cells = standard[name].take(rows[has]).to(workspace.device)
-            states[name] = workspace.fusion.finish(workspace.encoder(name)(cells)).code.cpu()
+            codes[name] = states(workspace, standard, name, rows[has]).cpu()
             members[name] = has.nonzero().flatten()
-    return states, members
+    return codes, members
 
 
 def _principal(states: Tensor) -> tuple[np.ndarray, str, str]:
@@ -151,17 +149,16 @@ def _colourings(
             continue
         has = column.present[rows]
         latents = column.take(rows[has]).double()
-        for part, columns in spec.slices().items():
-            kind = next(p for p in spec.parts if p.name == part)
+        for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
             values, names = latents[:, columns], list[str]()
-            if kind.kind == "categorical" and kind.size <= _MOST_CLASSES:
+            if part.kind == "categorical" and part.size <= _MOST_CLASSES:
                 told, names = (
                     values.argmax(dim=1).double(),
-                    class_names(experiment, domain, part, kind.size),
+                    class_names(experiment, domain, part.name, part.size),
                 )
-            elif kind.kind == "continuous" and kind.size == 1:
+            elif part.kind == "continuous" and part.size == 1:
                 told = values[:, 0]
-            elif kind.kind == "circular" and kind.size == 1:
+            elif part.kind == "circular" and part.size == 1:
                 told = torch.atan2(values[:, 1], values[:, 0])
             else:
                 continue
@@ -171,10 +168,15 @@ def _colourings(
                 [None if value != value else round(value, 4) for value in whole[some].tolist()]
                 for some in members.values()
             ]
-            label = f"{domain}: {part}" if len(spec.parts) > 1 else domain
+            label = _label(domain, part.name, spec)
             if any(value is not None for some in per_group for value in some):
                 found[label] = Colouring(values=per_group, names=names)
     return found
+
+
+def _label(domain: str, part: str, spec: LatentSpec) -> str:
+    """What a part of a domain's latent is called; the domain alone where there is no other."""
+    return f"{domain}: {part}" if len(spec.parts) > 1 else domain
 
 
 def _factors(experiment: Experiment) -> dict[str, Tensor]:
@@ -195,9 +197,7 @@ def _factors(experiment: Experiment) -> dict[str, Tensor]:
             if part.kind == "categorical" or (
                 part.size == 1 and part.kind in ("continuous", "circular")
             ):
-                found[f"{domain}: {part.name}" if len(spec.parts) > 1 else domain] = latents[
-                    :, columns
-                ]
+                found[_label(domain, part.name, spec)] = latents[:, columns]
     return found
 
 
@@ -216,8 +216,7 @@ def dimensions(experiment: Experiment) -> Section | None:
         rows = (standard[source].present & known.all(dim=0)).nonzero().flatten()[:_JUDGED]
         if len(rows) < 10:
             continue
-        cells = standard[source].take(rows).to(workspace.device)
-        code = workspace.fusion.finish(workspace.encoder(source)(cells)).code.cpu().double()
+        code = states(workspace, standard, source, rows).cpu().double()
         shares = torch.stack([_told(code, values[rows]) for values in factors.values()])
         if len(rows) >= _FEWEST:
             scores.append([source, *_disentangled(code, {n: v[rows] for n, v in factors.items()})])
@@ -388,72 +387,3 @@ def selection(experiment: Experiment) -> Section | None:
         "given together.",
         parts=[Grid(headings=["given", *names, "rows"], rows=rows, shades=shades)],
     )
-
-
-def robustness(experiment: Experiment) -> Section | None:
-    """What is left of a translation when the domain it is made from is noisy."""
-    workspace = experiment.workspace
-    standard = experiment.held_out.standard(workspace)
-    standard = standard.select(torch.arange(min(len(standard), _JUDGED)))
-    figures = []
-    for target in standard:
-        lines = {}
-        for source in standard:
-            shared = int((standard[source].present & standard[target].present).sum())
-            if source == target or shared < 2:
-                continue
-            curve = noise_curve(workspace, standard, noisy=source, sources=(source,), target=target)
-            lines[f"noise on {source}"] = list(curve.items())
-        if not lines:
-            continue
-        ends = ", ".join(
-            f"{name} {line[0][1]:.2f} to {line[-1][1]:.2f}" for name, line in lines.items()
-        )
-        figures.append(
-            Figure(
-                title=f"To {target}",
-                svg=curves(
-                    f"noise-{target}",
-                    lines,
-                    across="noise (1: as large as the latents)",
-                    up="normalised error",
-                ),
-                alt=f"Error of {target} under noise of 0 to {NOISE[-1]:g}: {ends}.",
-            )
-        )
-    if not figures:
-        return None
-    missing = _missing(experiment, standard)
-    return Section(
-        title="Noise, and missing domains",
-        note="Gaussian noise was added to the latents of the domain that is translated. An error "
-        "of 1 is that of a constant guess."
-        + (" Below: all other domains fused, and one of them left out." if missing else ""),
-        parts=[*figures, *missing],
-    )
-
-
-def _missing(experiment: Experiment, standard: Table) -> list[Grid]:
-    """What each domain adds to the others: errors with all of them, and without one."""
-    names = list(standard)
-    whole = torch.stack([standard[name].present for name in names]).all(dim=0)
-    rows = whole.nonzero().flatten()
-    if not 3 <= len(names) <= _MOST_DOMAINS or len(rows) < 2:
-        return []
-    table: list[list[str]] = []
-    for target in names:
-        others = [name for name in names if name != target]
-        given = {"": others} | {out: [n for n in others if n != out] for out in others}
-        truth = standard[target].take(rows).to(experiment.workspace.device)
-        errors = {
-            out: float(
-                normalized_error(
-                    predict(experiment.workspace, standard, sources, target, rows), truth
-                ).mean()
-            )
-            for out, sources in given.items()
-        }
-        told = (f"{errors[name]:.3f}" if name in errors else "" for name in ["", *names])
-        table.append([target, *told])
-    headings = ["to", "from all others", *(f"without {name}" for name in names)]
-    return [Grid(title="A domain missing", headings=headings, rows=table)]

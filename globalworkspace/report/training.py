@@ -12,7 +12,7 @@ from globalworkspace.report.plots import curves
 from globalworkspace.run_folder import CONFIG
 from globalworkspace.settings import flattened
 from globalworkspace.sheet import Cell, Figure, Grid, Section
-from globalworkspace.training.metrics_log import METRICS
+from globalworkspace.training.metrics_log import read_metrics
 from globalworkspace.versions import versions
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _groups(title: str, table: Table, domains: Sequence[str]) -> Grid:
 
 def learning_curves(experiment: Experiment) -> Section | None:
     """Losses of each family and validation errors of each direction, over the steps."""
-    history = read_history(experiment)
+    history = read_metrics(experiment.folder)
     families = _series(history, "families", history)
     errors = _series(history, "validation", history)
     mean = errors.pop("translation", [])
@@ -130,17 +130,9 @@ def _last(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     return ", ".join(f"{name} {line[-1][1]:.3g}" for name, line in series.items() if line) + "."
 
 
-def read_history(experiment: Experiment) -> list[dict[str, Any]]:
-    """The metrics log of a run; empty where there is none."""
-    file = experiment.folder / METRICS
-    if not file.is_file():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-
 def reproduce(experiment: Experiment) -> Section:
     """What is needed to get the same again: command, seed, order of the data, versions, config."""
-    history = read_history(experiment)
+    history = read_metrics(experiment.folder)
     config_file = experiment.folder / CONFIG
     config: dict[str, Any] = (
         json.loads(config_file.read_text(encoding="utf-8")) if config_file.is_file() else {}

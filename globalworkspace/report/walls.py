@@ -26,8 +26,9 @@ _RANKED = 1000
 def translations(experiment: Experiment) -> Section | None:
     """A wall per source: each row's item, its translations, and what the row really holds."""
     grids = []
+    standard = experiment.held_out.standard(experiment.workspace)
     for source in experiment.held_out.latents:
-        grid = _wall(experiment, source)
+        grid = _wall(experiment, standard, source)
         if grid is not None:
             grids.append(grid)
     if not grids:
@@ -41,14 +42,14 @@ def translations(experiment: Experiment) -> Section | None:
     )
 
 
-def _wall(experiment: Experiment, source: str) -> Grid | None:
+def _wall(experiment: Experiment, standard: Table, source: str) -> Grid | None:
     workspace, held_out = experiment.workspace, experiment.held_out
     targets = [
         name
         for name in held_out.latents
         if name != source and (held_out.raw[source].present & held_out.raw[name].present).any()
     ]
-    rows, words, ranks = _chosen(experiment, source, targets)
+    rows, words, ranks = _chosen(experiment, standard, source, targets)
     if not len(rows):
         return None
     state = workspace.encode({source: held_out.latents[source].take(rows)}, latents=True)
@@ -74,14 +75,13 @@ def _wall(experiment: Experiment, source: str) -> Grid | None:
 
 
 def _chosen(
-    experiment: Experiment, source: str, targets: Sequence[str]
+    experiment: Experiment, standard: Table, source: str, targets: Sequence[str]
 ) -> tuple[Tensor, list[str], Tensor]:
     """Rows to show of a source: some by chance, then the best, the median and the worst.
 
     Returns:
         (rows, the word for each, errors).
     """
-    standard = experiment.held_out.standard(experiment.workspace)
     rows, errors = row_errors(experiment, standard, source, targets)
     order = errors.argsort()
     generator = torch.Generator().manual_seed(0)

@@ -68,6 +68,14 @@ def _add(file: Path, stream: BinaryIO, entry: Mapping[str, Any]) -> None:
         os.write(stream.fileno(), line)  # a stream would try again what failed, when it is closed
 
 
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The entries of a run folder's log; empty where there is none."""
+    file = folder / METRICS
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def bar_figures(entry: Mapping[str, Any], rate: float | None, rows_per_step: int) -> dict[str, str]:
     """The latest losses, validation error, skipped steps and rows/s, for a progress bar."""
     shown = {
