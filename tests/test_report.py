@@ -80,8 +80,8 @@ def test_a_run_leaves_a_report_of_figures_and_translations(folder):
     page = (folder / "run/report.html").read_text()
     error = made.evaluation["translation"]["place -> look"]
     assert f"<th scope=row>place -&gt; look</th><td>{error:.3f}</td>" in page
-    for title in ("loss of each family", "loss of each translation", "error of each direction"):
-        assert f"{title}</figcaption>" in page
+    for title in ("Loss of each family", "Error of each direction"):
+        assert f"{title} on training rows; dashed: on held-out rows</figcaption>" in page
     wall = page[page.index("<h3>From place</h3>") : page.index("<h3>From look</h3>")]
     assert wall.count("<tr>") == 1 + min(7, len(made.held_out.raw))
     truth = made.held_out.raw["look"].take([0])[0]
@@ -190,6 +190,56 @@ def test_direct_translators_have_a_report_without_searches(folder):
     page = (folder / "run/report.html").read_text()
     assert "failed:" not in page and ">Retrieval</h2>" not in page
     assert "Direct translators share no states" in page
+
+
+def test_a_dashed_line_has_the_colour_of_the_line_it_belongs_to():
+    import re
+
+    from globalworkspace.report.plots import curves
+
+    lines = {"a": [(1, 2.0), (2, 1.0)], "b": [(1, 3.0), (2, 2.5)]}
+    svg = curves("c", lines, across="", up="", dashed={"b": [(1, 4.0), (2, 3.0)], "d": []})
+    dashes = re.findall(r'style="[^"]*stroke-dasharray[^"]*stroke: (var[^;"]*)', svg)
+    assert dashes == ["var(--c1)"]
+    assert ">a</text>" in svg and ">d</text>" not in svg
+
+
+@pytest.mark.parametrize("log", ["old", "unvalidated"])
+def test_curves_of_a_log_that_has_one_side_only(folder, log):
+    import attrs
+
+    from globalworkspace.report.training import learning_curves
+
+    made = run_experiment(config(), folder / "run", progress=False)
+    drop = {
+        "old": {"validation_families", "training"},
+        "unvalidated": {"validation", "validation_families", "training"},
+    }[log]
+    file = folder / "run/metrics.jsonl"
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    kept = [{k: v for k, v in entry.items() if k not in drop} for entry in entries]
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    section = learning_curves(attrs.evolve(made))
+    titles = [figure.title for figure in section.parts]
+    assert titles == ["Loss of each family", "Error of each direction"][: len(titles)]
+    assert len(titles) == (2 if log == "old" else 1)
+
+
+def test_of_many_classes_the_frequent_ones_have_names():
+    import torch
+
+    from globalworkspace.report.states import _classes
+
+    names = [f"n{k}" for k in range(60)]
+    told = torch.tensor([59] * 5 + [3] * 4 + list(range(60)))
+    values, kept = _classes(told, names)
+    assert len(kept) == 40 and kept[-1] == "21 others"
+    shown = [kept[int(v)] for v in values]
+    assert shown[0] == "n59" and shown[5] == "n3"
+    assert all(name in (f"n{k}", "21 others") for name, k in zip(shown, told.tolist(), strict=True))
+    assert shown.count("21 others") == 21
+    few = _classes(told % 40, names[:40])
+    assert few[1] == names[:40] and few[0].tolist() == (told % 40).tolist()
 
 
 def test_labels_of_any_kind_are_in_the_legend():

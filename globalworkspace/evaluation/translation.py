@@ -61,6 +61,14 @@ def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, flo
     Raises:
         DataError: If no two domains share a row.
     """
+    errors = direction_errors(workspace, table)
+    if not errors:
+        raise DataError(f"No two domains share rows to judge translations by ({table.describe()}).")
+    return errors
+
+
+def direction_errors(workspace: GlobalWorkspace, table: Table) -> dict[str, float]:
+    """`translation_error`, empty where no two domains share two rows that differ."""
     errors = {}
     for source in table:
         for target in table:
@@ -72,6 +80,4 @@ def translation_error(workspace: GlobalWorkspace, table: Table) -> dict[str, flo
                 )
                 if len(columns):
                     errors[direction((source,), target)] = float(columns.mean())
-    if not errors:
-        raise DataError(f"No two domains share rows to judge translations by ({table.describe()}).")
     return errors

@@ -74,6 +74,9 @@ class Objective(nn.Module, ABC):
             Key (a route, a pair of domains) -> (rows,) values over all rows that count for it, or a
             single value (1,) for a term over the whole batch. The family is the mean over keys of
             the mean over rows. Empty: the family is absent.
+
+        Held-out rows are judged by it too, in eval mode and without gradient: a family that
+        remembers rows does so in training mode only.
         """
 
     def seen_through(self, view: str | None) -> Self:

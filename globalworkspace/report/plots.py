@@ -122,7 +122,13 @@ def _for_page(text: str, name: str) -> str:
 
 
 def curves(
-    name: str, lines: Mapping[str, Curve], *, across: str, up: str, log: bool = False
+    name: str,
+    lines: Mapping[str, Curve],
+    *,
+    across: str,
+    up: str,
+    log: bool = False,
+    dashed: Mapping[str, Curve] | None = None,
 ) -> str:
     """Lines over a common axis.
 
@@ -132,24 +138,29 @@ def curves(
         across: What x is.
         up: What y is.
         log: Whether y is drawn in decades, where all of it is above 0 and it spans a factor of 5.
+        dashed: Label -> a second line in the colour of the line of that label.
 
     Returns:
         SVG.
     """
-    drawn = {
-        label: _thinned([(x, y) for x, y in line if np.isfinite(y)])
-        for label, line in lines.items()
-    }
-    values = [y for line in drawn.values() for _, y in line]
+    drawn, beside = (
+        {label: _thinned([(x, y) for x, y in line if np.isfinite(y)]) for label, line in of.items()}
+        for of in (lines, dashed or {})
+    )
+    values = [y for line in (*drawn.values(), *beside.values()) for _, y in line]
     with Drawing(name) as drawing:
         axes = drawing.axes
         legend: dict[str, Artist] = {}
         for number, (label, line) in enumerate(drawn.items()):
+            colour = COLOURS[number % len(COLOURS)]
+            if second := beside.get(label):
+                marker = "o" if len(second) == 1 else ""
+                xs, ys = zip(*second, strict=True)
+                axes.plot(xs, ys, "--", marker=marker, mfc="none", lw=1.2, color=colour)
             if line:
                 xs, ys = zip(*line, strict=True)
-                style = ("-", "--", ":")[number // len(COLOURS) % 3]
+                style = ("-", "-.", ":")[number // len(COLOURS) % 3]
                 marker = "o" if len(line) == 1 else ""
-                colour = COLOURS[number % len(COLOURS)]
                 (legend[label],) = axes.plot(xs, ys, style, marker=marker, lw=1.6, color=colour)
         if log and values and min(values) > 0 and max(values) > 5 * min(values):
             axes.set_yscale("log")

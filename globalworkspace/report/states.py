@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
     from globalworkspace.latents import LatentSpec
 
-_ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 8, 8, 40
+_ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 40, 8, 40
 _KNOWN, _FEWEST = 0.5, 200
 """Share of the judged rows that have to have a factor; rows below which scores are chance."""
 _SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
@@ -151,10 +151,9 @@ def _colourings(
         latents = column.take(rows[has]).double()
         for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
             values, names = latents[:, columns], list[str]()
-            if part.kind == "categorical" and part.size <= _MOST_CLASSES:
-                told, names = (
-                    values.argmax(dim=1).double(),
-                    class_names(experiment, domain, part.name, part.size),
+            if part.kind == "categorical":
+                told, names = _classes(
+                    values.argmax(dim=1), class_names(experiment, domain, part.name, part.size)
                 )
             elif part.kind == "continuous" and part.size == 1:
                 told = values[:, 0]
@@ -172,6 +171,23 @@ def _colourings(
             if any(value is not None for some in per_group for value in some):
                 found[label] = Colouring(values=per_group, names=names)
     return found
+
+
+def _classes(told: Tensor, names: Sequence[str]) -> tuple[Tensor, list[str]]:
+    """The class of each item, and names; of more than 40 classes, the rarest become one.
+
+    Args:
+        told: (n,) int64.
+        names: Of all classes.
+    """
+    if len(names) <= _MOST_CLASSES:
+        return told.double(), list(names)
+    counts = told.bincount(minlength=len(names))
+    kept = counts.argsort(descending=True, stable=True)[: _MOST_CLASSES - 1].sort().values
+    places = torch.full((len(names),), len(kept))
+    places[kept] = torch.arange(len(kept))
+    rest = len(names) - len(kept)
+    return places[told].double(), [*(names[k] for k in kept.tolist()), f"{rest} others"]
 
 
 def _label(domain: str, part: str, spec: LatentSpec) -> str:

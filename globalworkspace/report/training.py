@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from globalworkspace.data.table import Table
     from globalworkspace.experiment import Experiment
 
-_MOST_DIRECTIONS = 8
+_MOST_DIRECTIONS, _MEAN = 7, "mean of all"
 
 
 def data(experiment: Experiment) -> Section:
@@ -59,52 +59,61 @@ def _groups(title: str, table: Table, domains: Sequence[str]) -> Grid:
 
 
 def learning_curves(experiment: Experiment) -> Section | None:
-    """Losses of each family and validation errors of each direction, over the steps."""
+    """Losses of each family and errors of each direction over the steps, trained and held out."""
     history = read_metrics(experiment.folder)
-    families = _series(history, "families", history)
-    errors = _series(history, "validation", history)
-    mean = errors.pop("translation", [])
+    families, judged = (_series(history, key) for key in ("families", "validation_families"))
+    errors = _directions(_series(history, "validation"))
+    trained = _series(history, "training")
+    trained = {name: trained.get("translation" if name == _MEAN else name, []) for name in errors}
     parts = []
     if families:
-        parts.append(
-            Figure(
-                title="Training loss of each family",
-                svg=curves("losses", families, across="step", up="loss", log=True),
-                alt="Training losses over the steps. At the end: " + _last(families),
-            )
-        )
-    told = _series([entry.get("terms", {}) for entry in history], "translation", history)
-    if len(told) > 1:
-        shown = _extremes(told) if len(told) > _MOST_DIRECTIONS else told
-        parts.append(
-            Figure(
-                title="Training loss of each translation",
-                svg=curves("directions", shown, across="step", up="loss", log=True),
-                alt="Losses of translation on the training rows. At the end: " + _last(shown),
-            )
-        )
+        parts.append(_curves("Loss of each family", "losses", "loss", families, judged))
     if errors:
-        if len(errors) > _MOST_DIRECTIONS:
-            errors = _extremes(errors)
-        errors = {"mean of all": mean, **errors} if len(errors) > 1 else errors
         parts.append(
-            Figure(
-                title="Validation error of each direction",
-                svg=curves("errors", errors, across="step", up="normalised error", log=True),
-                alt="Validation errors over the steps. At the end: " + _last(errors),
-            )
+            _curves("Error of each direction", "errors", "normalised error", trained, errors)
         )
     if not parts:
         return None
     best, skipped = experiment.evaluation.get("best_step"), history[-1].get("skipped", 0)
     said = [
         f"{history[-1]['step']:,} steps.",
+        "Held-out rows are judged with the averaged weights, so that their loss may be the lower."
+        if judged
+        else "",
         f"The weights of step {best:,} are kept: the validation error was smallest there."
         if best
         else "",
         f"{skipped:,} steps were not finite and skipped." if skipped else "",
     ]
     return Section(title="Learning curves", note=" ".join(filter(None, said)), parts=parts)
+
+
+def _curves(
+    title: str,
+    name: str,
+    up: str,
+    trained: Mapping[str, Sequence[tuple[float, float]]],
+    held_out: Mapping[str, Sequence[tuple[float, float]]],
+) -> Figure:
+    """Lines of the training rows, and dashed those of the held-out ones, where there are both."""
+    both = any(trained.values()) and any(held_out.values())
+    lines = trained if any(trained.values()) else held_out
+    alt = f"{up.capitalize()} over the steps. At the end: " + _last(lines)
+    if both:
+        title += " on training rows; dashed: on held-out rows"
+        alt += " On held-out rows: " + _last(held_out)
+    svg = curves(name, lines, across="step", up=up, log=True, dashed=held_out if both else None)
+    return Figure(title=title, svg=svg, alt=alt)
+
+
+def _directions(
+    errors: dict[str, list[tuple[float, float]]],
+) -> dict[str, list[tuple[float, float]]]:
+    """The mean and as many directions as can be told apart."""
+    mean = errors.pop("translation", [])
+    if len(errors) > _MOST_DIRECTIONS:
+        errors = _extremes(errors)
+    return {_MEAN: mean, **errors} if len(errors) > 1 else errors
 
 
 def _extremes(errors: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any]:
@@ -114,15 +123,13 @@ def _extremes(errors: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any]
     return {name: errors[name] for name in [*ordered[:half], *ordered[-half:]]}
 
 
-def _series(
-    entries: Sequence[Mapping[str, Any]], key: str, history: Sequence[Mapping[str, Any]]
-) -> dict[str, list[tuple[float, float]]]:
-    """Name -> (step, value) of what stands under a key of entries, one for each of the history."""
+def _series(history: Sequence[Mapping[str, Any]], key: str) -> dict[str, list[tuple[float, float]]]:
+    """Name -> (step, value) of what stands under a key of the history's entries."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for entry, logged in zip(entries, history, strict=True):
+    for entry in history:
         for name, value in entry.get(key, {}).items():
             if value is not None and math.isfinite(value):
-                found.setdefault(name, []).append((logged["step"], value))
+                found.setdefault(name, []).append((entry["step"], value))
     return found
 
 

@@ -8,7 +8,11 @@
     const mixed = STOPS[low].map((c, i) => Math.round(c + (at - low) * (STOPS[low + 1][i] - c)));
     return `rgb(${mixed.join(",")})`;
   };
-  const classColour = (k) => `var(--c${k % COLOURS})`;
+  const classColour = (k, of) => {
+    if (of <= COLOURS) return `var(--c${k})`;
+    const deep = [0, 14, -10][k % 3];
+    return `hsl(${Math.round(360 * k / of)} 62% calc(var(--of-class) + ${deep}%))`;
+  };
   const mark = (colour, text) => {
     const entry = document.createElement("span");
     const dot = document.createElement("i");
@@ -36,11 +40,11 @@
       const low = Math.min(...known), high = Math.max(...known);
       const colour = (value) => {
         if (value === null) return "var(--line)";
-        return chosen.names.length ? classColour(value) : ramp(high > low ? (value - low) / (high - low) : 0.5);
+        return chosen.names.length ? classColour(value, chosen.names.length) : ramp(high > low ? (value - low) / (high - low) : 0.5);
       };
       points.forEach((some, g) => some.forEach((point, i) => { point.style.fill = colour(chosen.values[g][i]); }));
       if (chosen.names.length) {
-        chosen.names.forEach((text, k) => legend.append(mark(classColour(k), text)));
+        chosen.names.forEach((text, k) => legend.append(mark(classColour(k, chosen.names.length), text)));
       } else {
         const bar = document.createElement("i");
         bar.className = "ramp";

@@ -59,7 +59,11 @@ class Callback:
         """After every step; keep it cheap."""
 
     def evaluated(self, training: Training) -> None:
-        """After every validation; its figures are in `training.history[-1]["validation"]`."""
+        """After every validation; its figures are in `training.history[-1]`.
+
+        They are the groups `validation` and `training` (errors of translation on held-out and on
+        training rows) and `validation_families` (losses on held-out rows).
+        """
 
     def finished(self, training: Training) -> None:
         """After the last step, with the chosen weights in the workspace."""

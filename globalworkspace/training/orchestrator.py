@@ -137,6 +137,32 @@ class LossOrchestrator(nn.Module):
         self, batch: Batch, step: int, chance: Chance, weights: Sequence[float] | Tensor
     ) -> LossReport:
         """`forward`, given where chance comes from and each family's weight."""
+        families, terms = self.families(batch, step, chance)
+        if not families:
+            raise ConfigError(
+                "No objective has anything to do in this batch: "
+                f"its groups are {sorted({s.group for s in batch.segments})}, the objectives "
+                f"{', '.join(self.names)}."
+            )
+        total: Tensor | None = None
+        for name, weight in zip(self.names, weights, strict=True):
+            if name in families:
+                weighted = families[name] * weight
+                total = weighted if total is None else total + weighted
+        assert total is not None
+        return LossReport(total, families, terms)
+
+    def families(
+        self, batch: Batch, step: int, chance: Chance | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+        """Each family's loss before its weight, and its means per key: see `LossReport`.
+
+        Args:
+            batch: Standard latents.
+            step: For objectives that depend on it.
+            chance: Where chance comes from; None: the same draws each time.
+        """
+        chance = chance or Chance(self.seed, 0)
         plan = self.plan(batch.segments)
         workspace = cast(GlobalWorkspace, self.workspace)
         specs = {name: workspace.spec(name) for name in workspace.domains}
@@ -156,28 +182,16 @@ class LossOrchestrator(nn.Module):
             part_weights=self.part_weights,
             processes=self.processes,
         )
-        total: Tensor | None = None
         families, terms = {}, {}
-        for name, objective, weight in zip(self.names, self.objectives, weights, strict=True):
+        for name, objective in zip(self.names, self.objectives, strict=True):
             assert isinstance(objective, Objective)
             values = objective.loss(self._seen(walked, objective.view, views), context)
             if not values:
                 continue
             means = self._means(name, objective, values, batch.segments)
-            family = torch.stack(list(means.values())).mean()
-            families[name], terms[name] = (
-                family,
-                {key: mean.detach() for key, mean in means.items()},
-            )
-            weighted = family * weight
-            total = weighted if total is None else total + weighted
-        if total is None:
-            raise ConfigError(
-                "No objective has anything to do in this batch: "
-                f"its groups are {sorted({s.group for s in batch.segments})}, the objectives "
-                f"{', '.join(self.names)}."
-            )
-        return LossReport(total, families, terms)
+            families[name] = torch.stack(list(means.values())).mean()
+            terms[name] = {key: mean.detach() for key, mean in means.items()}
+        return families, terms
 
     def _means(
         self,

@@ -17,7 +17,6 @@ from globalworkspace.bars import unwatched
 from globalworkspace.data.sampler import Batch, BatchSampler, order_digest
 from globalworkspace.data.table import Table
 from globalworkspace.errors import ConfigError, DataError, StorageError
-from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.base import Objective
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import derived_seed, dropout_of
@@ -33,6 +32,7 @@ from globalworkspace.training.run_state import restore_state, save_state
 from globalworkspace.training.schedule import learning_rate
 from globalworkspace.training.stopping import LeaveSignals, left_at
 from globalworkspace.training.teacher import Teacher
+from globalworkspace.training.validation import Validation
 from globalworkspace.workspace import GlobalWorkspace
 
 if TYPE_CHECKING:
@@ -58,12 +58,7 @@ class Run:
         processes: Processes,
     ) -> None:
         self.processes = processes
-        self.config, self.workspace, self.validation, self.folder = (
-            trainer.config,
-            workspace,
-            validation,
-            folder,
-        )
+        self.config, self.workspace, self.folder = trainer.config, workspace, folder
         self.device = device
         self.sampler = BatchSampler(
             training,
@@ -81,6 +76,17 @@ class Run:
             augmentations=trainer.augmentations,
             processes=processes,
         ).to(device, workspace.dtype)
+        self.validation: Validation | None = None
+        if validation is not None:
+            self.validation = Validation(
+                workspace,
+                objectives,
+                training,
+                validation,
+                self.config,
+                part_weights=trainer.part_weights,
+                augmentations=trainer.augmentations,
+            )
         self.callbacks = trainer.callbacks if processes.first else []
         self.listened = bool(trainer.callbacks)
         self.told = Training(
@@ -92,7 +98,9 @@ class Run:
                 "Nothing is trainable: every network of the workspace is frozen. Call "
                 "set_trainable(...)."
             )
-        taught = self.orchestrator.plan(self.sampler.segments).taught
+        taught = self.orchestrator.plan(self.sampler.segments).taught or (
+            self.validation is not None and self.validation.taught
+        )
         self.averages = self.config.ema > 0 or taught  # with 0 a teacher is the network itself
         self.optimizer = FlatAdamW(
             parameters,
@@ -104,6 +112,8 @@ class Run:
             teacher = Teacher(workspace)
             self.optimizer.follow({f"workspace.{n}": p for n, p in teacher.parameters().items()})
             self.orchestrator.teacher = teacher
+            if self.validation is not None:
+                self.validation.orchestrator.teacher = teacher
         self.autocast = _autocast(self.config, device)
         self.step = 0
         self.best_step: int | None = None
@@ -322,13 +332,15 @@ class Run:
     def _validate(self) -> dict[str, Any]:
         assert self.validation is not None
         with self._averaged():
-            errors = translation_error(self.workspace, self.validation)
-            mean = sum(errors.values()) / len(errors)
+            figures = self.validation.figures(self.step)
+            errors = figures["validation"]
+            mean = errors["translation"]
+            assert mean is not None
             mean = self.processes.agree(mean)
             if mean < self.best_error:
                 self.best_error, self.best_step = mean, self.step
                 self.best_weights = _copy(self.workspace)
-        return {"validation": {"translation": mean, **errors}}
+        return figures | {"validation": errors | {"translation": mean}}
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:

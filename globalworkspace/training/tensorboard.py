@@ -31,14 +31,19 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".globalworkspace"
 """How the names of the event files end that this callback writes, and may replace."""
-_GROUPS = {"families": "loss", "validation": "validation"}
+_GROUPS = {
+    "families": "loss",
+    "validation_families": "validation_loss",
+    "validation": "validation",
+    "training": "training",
+}
 """Entry of the history -> the group of curves that its figures belong to."""
 _GAP = 2
 """Pixels between pictures."""
 
 
 class TensorBoard(Callback):
-    """Writes event files for TensorBoard: losses, validation errors, translations.
+    """Writes event files for TensorBoard: losses, errors, translations.
 
     All numbers of `training.history` but the terms of the losses are written, each once. At some
     validations, held-out rows are translated in every direction and shown beside what they hold,

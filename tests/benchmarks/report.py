@@ -54,17 +54,23 @@ SHOTS = (
 def long_log(folder: Path) -> None:
     """A log as a run of 100,000 steps would leave it: the same names, falling values."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    families = next(line["families"] for line in lines if "families" in line)
-    errors = next(line["validation"] for line in lines if "validation" in line)
+    first: dict[str, dict[str, float]] = {
+        group: next(line[group] for line in lines if group in line)
+        for group in ("families", "validation", "training", "validation_families")
+    }
     made: list[dict[str, Any]] = []
     for step in range(LOG_EVERY, STEPS + 1, LOG_EVERY):
         share = math.exp(-step / STEPS) * (1 + 0.05 * math.sin(step / 97))
         entry: dict[str, Any] = {
             "step": step,
-            "families": {n: x * share for n, x in families.items()},
+            "families": {name: value * share for name, value in first["families"].items()},
         }
         if step % VALIDATE_EVERY == 0:
-            entry["validation"] = {name: value * share for name, value in errors.items()}
+            entry |= {
+                group: {name: value * share for name, value in values.items()}
+                for group, values in first.items()
+                if group != "families"
+            }
         made.append(entry)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in made))
 

@@ -99,6 +99,29 @@ def test_the_map_is_coloured_by_what_the_reader_chooses(chromium, report):
     assert opened.errors == []
 
 
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("classes", [8, 9, 40])
+def test_every_class_has_a_colour_of_its_own(chromium, tmp_path, classes, dark):
+    import numpy as np
+
+    from globalworkspace.report.plots import scatter
+    from globalworkspace.sheet import Colouring, Figure, Section, write_page
+
+    svg, groups = scatter("map", {"a": np.random.default_rng(0).normal(size=(classes, 2))})
+    numbers = Colouring(values=[list(range(classes))], names=[f"n{k}" for k in range(classes)])
+    figure = Figure(svg=svg, alt="points", groups=groups, colourings={"class": numbers})
+    write_page(tmp_path / "page.html", "Classes", [Section(title="Map", parts=[figure])])
+    opened = open_page(chromium, url_of(tmp_path / "page.html"), dark=dark)
+    opened.page.get_by_label("Coloured by").select_option("class")
+    fills = opened.page.evaluate(
+        "() => [...document.querySelectorAll('#map-points-0 use')]"
+        ".map(p => getComputedStyle(p).fill)"
+    )
+    assert len(set(fills)) == classes
+    assert opened.page.locator(".legend span").count() == classes
+    assert opened.errors == []
+
+
 def test_a_phone_scrolls_tables_not_the_page(chromium, report):
     page = open_page(chromium, report, width=360, height=740).page
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

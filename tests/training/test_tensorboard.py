@@ -108,7 +108,10 @@ def logged(folder):
         entry = json.loads(line)
         values = {name: entry[name] for name in ("loss", "learning_rate") if name in entry}
         values |= {f"loss/{name}": value for name, value in entry.get("families", {}).items()}
-        values |= {f"validation/{n}": value for n, value in entry.get("validation", {}).items()}
+        for group in ("validation", "training"):
+            values |= {f"{group}/{name}": value for name, value in entry.get(group, {}).items()}
+        losses = entry.get("validation_families", {})
+        values |= {f"validation_loss/{name}": value for name, value in losses.items()}
         for name, value in values.items():
             found.setdefault(name, []).append((entry["step"], float(np.float32(value))))
     return found
@@ -122,9 +125,12 @@ def test_every_number_of_the_history_is_logged_once(tmp_path):
         "loss",
         "loss/translation",
         "learning_rate",
-        "validation/translation",
-        "validation/left -> right",
-        "validation/right -> left",
+        *(
+            f"{rows}/{name}"
+            for rows in ("training", "validation")
+            for name in ("translation", "left -> right", "right -> left")
+        ),
+        "validation_loss/translation",
     }
     assert [step for step, _ in found["loss"]] == [3, 6, 9, 12, 15, 18, 21, 24]
     assert [step for step, _ in found["validation/translation"]] == [5, 10, 15, 20, 24]
