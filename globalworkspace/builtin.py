@@ -101,6 +101,50 @@ def register_augmentations(register: Register) -> None:
 
 
 @hookimpl
+def register_recipes(register: Register) -> None:
+    register(
+        "default",
+        "globalworkspace.recipes:DEFAULT",
+        summary="translation, contrastive, synthetic pairs and late cycles",
+    )
+    register(
+        "supervised",
+        "globalworkspace.recipes:SUPERVISED",
+        summary="translation and contrastive on the matched rows",
+    )
+    register(
+        "paper",
+        "globalworkspace.recipes:PAPER",
+        summary="the paper's four families, symmetric",
+    )
+    register(
+        "contrastive-only",
+        "globalworkspace.recipes:CONTRASTIVE_ONLY",
+        summary="contrastive on the matched rows",
+    )
+    register(
+        "translation-only",
+        "globalworkspace.recipes:TRANSLATION_ONLY",
+        summary="translation on the matched rows",
+    )
+    register(
+        "no-workspace",
+        "globalworkspace.recipes:NO_WORKSPACE",
+        summary="direct translators with cycles",
+    )
+    register(
+        "no-cycles",
+        "globalworkspace.recipes:NO_CYCLES",
+        summary="the paper without its cycles",
+    )
+    register(
+        "no-demi-cycles",
+        "globalworkspace.recipes:NO_DEMI_CYCLES",
+        summary="the paper without its demi-cycles",
+    )
+
+
+@hookimpl
 def register_callbacks(register: Register) -> None:
     register(
         "early-stop",

@@ -135,7 +135,9 @@ def plan_experiment(
     own_settings = {"progress": progress, **section(config, "training")}
     pick_device(construct(TrainerConfig, own_settings, "[training]").device)
     encoding = construct(EncodingConfig, section(config, "encoding"), "[encoding]")
-    augmentations = build_augmentations(section(config, "augmentations"))
+    augmentations = build_augmentations(
+        {**chosen.augmentations, **section(config, "augmentations")}
+    )
     callbacks = build_callbacks(config.get("callbacks"))
     evaluations = build_evaluations(config.get("evaluations"))
     initializer = build_initializer(section(config, "initializer"))

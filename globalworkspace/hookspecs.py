@@ -62,6 +62,11 @@ def register_augmentations(register: Register) -> None:
 
 
 @hookspec
+def register_recipes(register: Register) -> None:
+    """Named sets of objectives: objects of `globalworkspace.recipes.Recipe`."""
+
+
+@hookspec
 def register_callbacks(register: Register) -> None:
     """Listeners to training events: subclasses of `globalworkspace.Callback`."""
 

@@ -2,7 +2,7 @@
 
 `supervised`, `paper` and the ablations of either follow arXiv 2306.15711; `default` is ours. A
 recipe knows how many matched rows there are and how long the training is, as its weights may fade
-with the one or change over the other.
+with the one or change over the other. Plugins bring further ones (`register_recipes`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Any
 
 import attrs
 
-from globalworkspace.errors import ConfigError, did_you_mean
+from globalworkspace.errors import ConfigError
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.schedules import Schedule
 from globalworkspace.objectives.translation import Translation
+from globalworkspace.registry import get_registry
 from globalworkspace.settings import check_keys
 
 Setting = Mapping[str, Any]
@@ -49,6 +50,8 @@ class Recipe:
     """Settings of `TrainerConfig` that belong to it; the user's own come before them."""
     workspace: Setting = attrs.field(factory=dict)
     """Settings of `GlobalWorkspace`, likewise."""
+    augmentations: Mapping[str, Setting] = attrs.field(factory=dict)
+    """Name -> `kind` and settings of an augmentation that its objectives see rows through."""
     choices: tuple[Setting, ...] = ({},)
     """What `label_efficiency` tunes: strengths of `build`, and under `decay` a factor of
     `usual_decay`; every recipe has equally many."""
@@ -85,7 +88,7 @@ class Recipe:
 
     def for_pairs(self, pairs: int) -> Recipe:
         """The recipe for that many matched rows: itself, or `supervised` where it has faded."""
-        return RECIPES["supervised"] if self.fades and synthetic_share(pairs) == 0 else self
+        return SUPERVISED if self.fades and synthetic_share(pairs) == 0 else self
 
 
 FULL, FADED = 5_000, 20_000
@@ -163,76 +166,71 @@ _CYCLES: tuple[Setting, ...] = (
 )
 _MATCHED_ALONE: Setting = {"unmatched_batch_size": 0}
 
-RECIPES: dict[str, Recipe] = {
-    made.name: made
-    for made in (
-        Recipe(
-            name="default",
-            summary="translation, contrastive, synthetic pairs and late cycles with a mean teacher",
-            build=_default,
-            choices=(
-                {"decay": 1.0},
-                {"decay": 0.3},
-                {"decay": 3.0},
-                {"synthetic": 0.7, "decay": 1.0},
-            ),
-            fades=True,
-        ),
-        Recipe(
-            name="supervised",
-            summary="translation and contrastive on the matched rows alone",
-            build=_supervised,
-            training=_MATCHED_ALONE,
-            choices=_DECAYS,
-            cost=COST_MATCHED,
-        ),
-        Recipe(
-            name="paper",
-            summary="the paper's four families, symmetric",
-            build=_paper,
-            choices=_CYCLES,
-            cost=COST_PAPER,
-        ),
-        Recipe(
-            name="contrastive-only",
-            summary="contrastive on the matched rows alone",
-            build=_contrastive_only,
-            training=_MATCHED_ALONE,
-            choices=_DECAYS,
-            cost=COST_MATCHED,
-        ),
-        Recipe(
-            name="translation-only",
-            summary="translation on the matched rows alone",
-            build=_translation_only,
-            training=_MATCHED_ALONE,
-            choices=_DECAYS,
-            cost=COST_MATCHED,
-        ),
-        Recipe(
-            name="no-workspace",
-            summary="direct translators with cycles: the paper without its workspace",
-            build=_no_workspace,
-            workspace={"topology": "direct"},
-            choices=_CYCLES,
-            cost=COST_PAPER,
-        ),
-        Recipe(
-            name="no-cycles",
-            summary="the paper without its cycles",
-            build=_no_cycles,
-            choices=_CYCLES,
-            cost=COST_PAPER,
-        ),
-        Recipe(
-            name="no-demi-cycles",
-            summary="the paper without its demi-cycles",
-            build=_no_demi_cycles,
-            choices=_CYCLES,
-            cost=COST_PAPER,
-        ),
-    )
-}
+DEFAULT = Recipe(
+    name="default",
+    summary="translation, contrastive, synthetic pairs and late cycles with a mean teacher",
+    build=_default,
+    choices=(
+        {"decay": 1.0},
+        {"decay": 0.3},
+        {"decay": 3.0},
+        {"synthetic": 0.7, "decay": 1.0},
+    ),
+    fades=True,
+)
+SUPERVISED = Recipe(
+    name="supervised",
+    summary="translation and contrastive on the matched rows alone",
+    build=_supervised,
+    training=_MATCHED_ALONE,
+    choices=_DECAYS,
+    cost=COST_MATCHED,
+)
+PAPER = Recipe(
+    name="paper",
+    summary="the paper's four families, symmetric",
+    build=_paper,
+    choices=_CYCLES,
+    cost=COST_PAPER,
+)
+CONTRASTIVE_ONLY = Recipe(
+    name="contrastive-only",
+    summary="contrastive on the matched rows alone",
+    build=_contrastive_only,
+    training=_MATCHED_ALONE,
+    choices=_DECAYS,
+    cost=COST_MATCHED,
+)
+TRANSLATION_ONLY = Recipe(
+    name="translation-only",
+    summary="translation on the matched rows alone",
+    build=_translation_only,
+    training=_MATCHED_ALONE,
+    choices=_DECAYS,
+    cost=COST_MATCHED,
+)
+NO_WORKSPACE = Recipe(
+    name="no-workspace",
+    summary="direct translators with cycles: the paper without its workspace",
+    build=_no_workspace,
+    workspace={"topology": "direct"},
+    choices=_CYCLES,
+    cost=COST_PAPER,
+)
+NO_CYCLES = Recipe(
+    name="no-cycles",
+    summary="the paper without its cycles",
+    build=_no_cycles,
+    choices=_CYCLES,
+    cost=COST_PAPER,
+)
+NO_DEMI_CYCLES = Recipe(
+    name="no-demi-cycles",
+    summary="the paper without its demi-cycles",
+    build=_no_demi_cycles,
+    choices=_CYCLES,
+    cost=COST_PAPER,
+)
 
 
 def default_objectives(pairs: int, steps: int) -> list[Objective]:
@@ -246,31 +244,27 @@ def default_objectives(pairs: int, steps: int) -> list[Objective]:
         >>> [made.name for made in default_objectives(pairs=500, steps=4000)]
         ['translation', 'contrastive', 'back_translation', 'cycle']
     """
-    return RECIPES["default"].objectives(pairs, steps)
+    return DEFAULT.objectives(pairs, steps)
 
 
-_STRENGTHS = re.compile(r"\s*([a-z-]+)\s*(?:\((.*)\))?\s*\Z", re.DOTALL)
+_STRENGTHS = re.compile(r"\s*([a-z0-9:_-]+)\s*(?:\((.*)\))?\s*\Z", re.DOTALL)
 
 
 def recipe(name: str) -> Recipe:
     """A recipe by its name, or with strengths of its own: `"default(synthetic=1, cycles=0)"`.
 
     Raises:
-        ConfigError: If there is none of that name, or it has no such strength.
+        PluginError: If no plugin brings one of that name.
+        ConfigError: If it has no such strength.
 
     Example:
         >>> [made.name for made in recipe("default(cycles=0)").objectives(pairs=500, steps=4000)]
         ['translation', 'contrastive', 'back_translation']
     """
     found = _STRENGTHS.match(str(name))
-    plain = found[1] if found else str(name)
-    if plain not in RECIPES:
-        raise ConfigError(
-            f'There is no recipe "{name}"; known: {", ".join(RECIPES)}.'
-            + did_you_mean(plain, RECIPES)
-        )
+    chosen: Recipe = get_registry().load("recipe", found[1] if found else str(name))
     if not found or found[2] is None:
-        return RECIPES[plain]
+        return chosen
     strengths = {}
     for text in filter(None, (piece.strip() for piece in found[2].split(","))):
         key, _, value = text.partition("=")
@@ -280,4 +274,4 @@ def recipe(name: str) -> Recipe:
             raise ConfigError(
                 f'The recipe "{name}": "{text}" is no strength; write one as "cycles=0.5".'
             ) from None
-    return RECIPES[plain].with_strengths(str(name), strengths)
+    return chosen.with_strengths(str(name), strengths)

@@ -34,6 +34,7 @@ CATEGORIES = {
     "initializer": "register_initializers",
     "network": "register_networks",
     "augmentation": "register_augmentations",
+    "recipe": "register_recipes",
     "callback": "register_callbacks",
     "evaluation": "register_evaluations",
     "report-section": "register_report_sections",

@@ -18,6 +18,9 @@ _BASES = {
 }
 """Category -> the class that its targets are subclasses of."""
 
+_OBJECTS = {"recipe": "globalworkspace.recipes:Recipe"}
+"""Category -> the class that its targets are objects of."""
+
 _METHODS = {"network": ("encoder", "decoder"), "command": ("add_arguments", "run")}
 """Category -> the functions that its targets have."""
 
@@ -50,6 +53,10 @@ def load_target(category: str, target: str) -> Any:
             raise WrongTarget(
                 f"is {_words(found)}, no subclass of {base.__module__}.{base.__name__}"
             )
+    elif category in _OBJECTS:
+        base = import_target(_OBJECTS[category])
+        if not isinstance(found, base):
+            raise WrongTarget(f"is {_words(found)}, no object of {base.__module__}.{base.__name__}")
     elif category in _METHODS:
         missing = [n for n in _METHODS[category] if not callable(getattr(found, n, None))]
         if missing:

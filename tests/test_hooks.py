@@ -129,7 +129,8 @@ BRINGS = {
     "register_fusions": ("own-first", "hooks_page:First"),
     "register_initializers": ("own-small", "hooks_page:small"),
     "register_networks": ("own-linear", "hooks_page:Linear"),
-    "register_augmentations": ("own-shrink", "hooks_page:Shrink"),
+    "register_augmentations": ("shrink", "hooks_page:Shrink"),
+    "register_recipes": ("twice", "hooks_page:TWICE"),
     "register_callbacks": ("own-quick", "hooks_page:Quick"),
     "register_evaluations": ("own-judged", "hooks_page:rows_judged"),
     "register_report_sections": ("own-section", "hooks_page:judged"),
@@ -164,7 +165,7 @@ def test_a_stranger_brings_one_of_each_and_a_run_uses_them_all(
     text = CONFIG.replace("script-numbers", "own-numbers").replace('"table"', '"own-rows"')
     config = tomllib.loads(text) | {
         "objectives": [{"kind": "translation"}, {"kind": "own-again", "view": "small"}],
-        "augmentations": {"small": {"kind": "own-shrink"}},
+        "augmentations": {"small": {"kind": "shrink"}},
         "callbacks": [{"kind": "own-quick"}],
         "evaluations": [{"kind": "own-judged", "offset": 1000}],
         "initializer": {"kind": "own-small", "scale": 0.5},
@@ -180,5 +181,9 @@ def test_a_stranger_brings_one_of_each_and_a_run_uses_them_all(
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert "again" in json.loads(lines[-1])["families"]
     assert ">Judged</h2>" in (tmp_path / "run/report.html").read_text()
+    del config["objectives"], config["augmentations"]
+    run_experiment(config | {"recipe": "twice"}, tmp_path / "other", progress=False)
+    last = json.loads((tmp_path / "other/metrics.jsonl").read_text().splitlines()[-1])
+    assert set(last["families"]) == {"translation", "again"}
     assert main(["own-hello", "you"]) == 0
     assert "hello you" in capsys.readouterr().out

@@ -5,9 +5,11 @@ from core_domains import small_table, small_workspace
 
 from globalworkspace import Trainer, TrainerConfig
 from globalworkspace.components import build_recipe
-from globalworkspace.errors import ConfigError
-from globalworkspace.recipes import RECIPES, default_objectives, recipe, usual_decay
+from globalworkspace.errors import WorkspaceError
+from globalworkspace.recipes import default_objectives, recipe, usual_decay
+from globalworkspace.registry import discover
 
+RECIPES = {name: recipe(name) for name in discover([]).kinds("recipe")}
 FAMILIES = {
     "supervised": {"translation", "contrastive"},
     "translation-only": {"translation"},
@@ -126,19 +128,19 @@ def test_strengths_stand_behind_the_name():
     ],
 )
 def test_strengths_that_are_none_are_refused(name, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(WorkspaceError, match=said):
         recipe(name)
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"recipe": "papr"}, 'no recipe "papr".*Did you mean "paper"'),
+        ({"recipe": "papr"}, 'recipe kind "papr".*Did you mean "paper"'),
         ({"recipe": "paper", "objectives": [{"kind": "cycle"}]}, "take one of the two out"),
         ({"recipe": {"name": "paper", "cycle": 1}}, 'Did you mean "cycles"'),
         ({"recipe": {"cycles": 1}}, "needs the setting name"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_refused(config, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(WorkspaceError, match=said):
         build_recipe(config)

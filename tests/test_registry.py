@@ -59,6 +59,7 @@ EXPECTED = {
     "initializer": "no function",
     "network": r"without encoder\(\); a class with encoder\(\) and decoder\(\) is expected",
     "augmentation": "no subclass of globalworkspace.augmentation.Augmentation",
+    "recipe": "no object of globalworkspace.recipes.Recipe",
     "callback": "no subclass of globalworkspace.training.callbacks.Callback",
     "evaluation": "no function",
     "report-section": "no function",

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from globalworkspace.components import build_augmentations
 from globalworkspace.data.table import Table
 from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.retrieval import retrieval
@@ -38,6 +39,8 @@ def job_key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
             "objectives": [described(objective) for objective in objectives],
             "recipe": [used.training, used.workspace, used.cost, choice["weight_decay"]],
         }
+        if used.augmentations:
+            known["augmentations"] = used.augmentations
     text = json.dumps([known, dict(job)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -129,7 +132,8 @@ def _train(
     config = TrainerConfig(**settings, steps=steps, seed=job["seed"], progress=False, device="cpu")
     objectives = used.objectives(job["pairs"], steps, **choice["strengths"])
     stops = shared["patience"] and [EarlyStop(max(round(shared["patience"] * steps), 1))]
-    trainer = Trainer(config, objectives, callbacks=stops or [])
+    augmentations = build_augmentations(used.augmentations)
+    trainer = Trainer(config, objectives, augmentations=augmentations, callbacks=stops or [])
     result = trainer.fit(workspace, training, validation, latents=True)
     test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
     return {

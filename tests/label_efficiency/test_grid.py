@@ -7,14 +7,13 @@ import pytest
 import torch
 from core_domains import Vector, small_table, two_views
 
-from globalworkspace import Table
-from globalworkspace.errors import ConfigError, DataError
+from globalworkspace import Table, recipes
+from globalworkspace.errors import DataError, WorkspaceError
 from globalworkspace.label_efficiency import Grid, label_efficiency
 from globalworkspace.label_efficiency.baselines import BASELINES, baseline
 from globalworkspace.label_efficiency.grid import RESULTS
 from globalworkspace.label_efficiency.trainings import job_key, shown_table, split_rows
 from globalworkspace.objectives.cycle import Cycle
-from globalworkspace.recipes import RECIPES
 
 DOMAINS = {"left": Vector(4), "right": Vector(6)}
 GRID = Grid(
@@ -127,9 +126,9 @@ def test_a_changed_objective_is_another_key(monkeypatch):
     job = {"recipe": "paper", "pairs": 500, "seed": 0, "steps": 100, "choice": 0}
     before = job_key(shared, job)
     changed = attrs.evolve(
-        RECIPES["paper"], build=lambda pairs, steps, cycles: [Cycle(cycles, detach=True)]
+        recipes.PAPER, build=lambda pairs, steps, cycles: [Cycle(cycles, detach=True)]
     )
-    monkeypatch.setitem(RECIPES, "paper", changed)
+    monkeypatch.setattr(recipes, "PAPER", changed)
     assert job_key(shared, job) != before
 
 
@@ -146,7 +145,7 @@ def test_a_changed_objective_is_another_key(monkeypatch):
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(settings, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(WorkspaceError, match=said):
         Grid(**settings)
 
 
