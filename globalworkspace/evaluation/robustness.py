@@ -58,7 +58,7 @@ def noise_curve(
         shaken = Column(column.cells + level * drawn, column.first, column.count)
         seen = Table({**table.columns, noisy: shaken}, table.origin)
         guess = predict(workspace, seen, sources, target, rows)
-        curve[float(level)] = float(normalized_error(guess, truth).mean())
+        curve[float(level)] = float(normalized_error(guess, truth, workspace.spec(target)).mean())
     return curve
 
 
@@ -83,7 +83,7 @@ def missing_domains(workspace: GlobalWorkspace, table: Table) -> dict[str, float
         for size in range(1, len(names) + 1):
             for sources in combinations(names, size):
                 guess = predict(workspace, table, sources, target, rows)
-                error = normalized_error(guess, truth).mean()
+                error = normalized_error(guess, truth, workspace.spec(target)).mean()
                 errors[direction(sources, target)] = float(error)
     return errors
 

@@ -1,7 +1,8 @@
 """How well one domain's latents are predicted from another's.
 
 The error is the *normalised* squared error: of the activated standard latents, divided by their
-variance over the judged rows, averaged over columns. 0 is perfect, 1 is a constant guess, so that
+variance over the judged rows (of a continuous column a tenth of that in training at least),
+averaged over columns. 0 is perfect, 1 is a constant guess, so that
 figures compare across domains and latents; R² of a column is 1 minus its error.
 """
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from globalworkspace.data.table import Table
 from globalworkspace.errors import DataError
+from globalworkspace.latents import LatentSpec
 from globalworkspace.workspace import GlobalWorkspace
 
 _CHUNK = 8192
@@ -40,11 +42,30 @@ def predict(
     return torch.cat(pieces)
 
 
-def normalized_error(predictions: Tensor, truths: Tensor) -> Tensor:
-    """Squared error over variance per column, (B, A), (B, A) -> (A,), of columns that vary."""
+LEAST_VARIANCE = 0.1
+"""What a continuous column is taken to vary at least, in units of the training rows' variance."""
+
+
+def normalized_error(predictions: Tensor, truths: Tensor, spec: LatentSpec | None = None) -> Tensor:
+    """Squared error over variance per column, of columns that vary.
+
+    Args:
+        predictions: (B, A), activated.
+        truths: (B, A) standard latents.
+        spec: What they are made of: then a continuous column counts as varying by a tenth of what
+            it does in training at least. Rows may be few, and lack what a column is about: its
+            small error over nearly no variance would outweigh all others.
+
+    Returns:
+        (A',), of the columns that vary.
+    """
     variance = truths.double().var(dim=0, correction=0)
     error = (predictions.double() - truths.double()).square().mean(dim=0)
     varies = variance > 1e-8
+    if spec is not None:
+        for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
+            if part.kind == "continuous":
+                variance[columns].clamp_(min=LEAST_VARIANCE)
     return error[varies] / variance[varies]
 
 
@@ -76,7 +97,9 @@ def direction_errors(workspace: GlobalWorkspace, table: Table) -> dict[str, floa
             if source != target and len(rows) >= 2:
                 predictions = predict(workspace, table, (source,), target, rows)
                 columns = normalized_error(
-                    predictions, table[target].take(rows).to(workspace.device)
+                    predictions,
+                    table[target].take(rows).to(workspace.device),
+                    workspace.spec(target),
                 )
                 if len(columns):
                     errors[direction((source,), target)] = float(columns.mean())

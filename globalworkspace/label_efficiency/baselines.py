@@ -11,6 +11,7 @@ from globalworkspace.closed_form import cca, ridge
 from globalworkspace.evaluation.retrieval import recall_at
 from globalworkspace.evaluation.translation import direction, normalized_error
 from globalworkspace.kernel_ridge import kernel_ridge
+from globalworkspace.latents import LatentSpec
 
 Latents = Mapping[str, Tensor]
 """Domain -> standard latents (N, A)."""
@@ -23,7 +24,12 @@ LARGEST_KERNEL = 2500
 
 
 def baseline(
-    name: str, pairs: Latents, everything: Latents, test: Latents, seed: int
+    name: str,
+    pairs: Latents,
+    everything: Latents,
+    test: Latents,
+    specs: Mapping[str, LatentSpec],
+    seed: int,
 ) -> dict[str, dict[str, float]]:
     """Errors and recalls of a closed form in every direction.
 
@@ -32,6 +38,7 @@ def baseline(
         pairs: The matched rows, row i of each domain the same thing.
         everything: All rows of each domain, matched or not.
         test: Rows to judge on.
+        specs: What each domain's latents are made of.
         seed: Of the cross-validation's folds.
 
     Returns:
@@ -46,7 +53,7 @@ def baseline(
             translate, compare = BASELINES[name](pairs, everything, source, target, seed)
             guess = translate(test[source])
             key = direction((source,), target)
-            columns = normalized_error(guess, test[target])
+            columns = normalized_error(guess, test[target], specs[target])
             errors[key] = float(columns.mean())
             first, second = compare(test[source], test[target], guess)
             recall[key] = recall_at(first[:GALLERY] @ second[:GALLERY].T)[5]

@@ -162,5 +162,6 @@ def _solve(
         {name: known[name].take(rows) for name in known},
         {name: known[name].take(known[name].present.nonzero().flatten()) for name in known},
         {name: test[name].cells for name in test},
+        {name: workspace.spec(name) for name in test},
         job["seed"],
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from globalworkspace.evaluation.retrieval import ranks, shared_states
 from globalworkspace.evaluation.translation import direction, normalized_error, predict
+from globalworkspace.latents import LatentSpec
 from globalworkspace.report.items import shown
 from globalworkspace.sheet import Cell, Grid, Section, Stack
 
@@ -144,7 +145,7 @@ def parts(experiment: Experiment) -> Section | None:
                             _confusion(f"{part.name}: {source} → {target}", told, true, names)
                         )
                 else:
-                    error = normalized_error(told, true)
+                    error = normalized_error(told, true, LatentSpec((part,)))
                     scores.append(1 - float(error.mean()) if len(error) else math.nan)
             sources.append(source)
             rows.append([source, *("" if math.isnan(s) else f"{s:.3f}" for s in scores)])

@@ -164,7 +164,8 @@ def curves(
                 (legend[label],) = axes.plot(xs, ys, style, marker=marker, lw=1.6, color=colour)
         if log and values and min(values) > 0 and max(values) > 5 * min(values):
             axes.set_yscale("log")
-            plain_decades(axes.yaxis)
+            wide = max(values) > 1000 * min(values)
+            plain_decades(axes.yaxis, subs=(1,) if wide else (1, 2, 5))
         axes.set(xlabel=across, ylabel=up)
         drawing.legend(legend)
     return drawing.svg
@@ -176,7 +177,7 @@ def plain_decades(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
 
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:.2g}")
+        FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
     )
     axis.set_minor_formatter(FuncFormatter(lambda x, _: ""))
 

@@ -76,7 +76,9 @@ def _missing(experiment: Experiment, standard: Table) -> list[Grid]:
         errors = {
             out: float(
                 normalized_error(
-                    predict(experiment.workspace, standard, sources, target, rows), truth
+                    predict(experiment.workspace, standard, sources, target, rows),
+                    truth,
+                    experiment.workspace.spec(target),
                 ).mean()
             )
             for out, sources in given.items()

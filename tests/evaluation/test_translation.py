@@ -5,6 +5,7 @@ from core_domains import Parts, Vector, small_workspace
 from globalworkspace import GlobalWorkspace, Table
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.translation import normalized_error, predict, translation_error
+from globalworkspace.latents import LatentSpec, Part
 from globalworkspace.standard_table import standardize_table
 
 
@@ -18,6 +19,15 @@ def test_zero_is_perfect_and_one_is_a_constant_guess():
 def test_by_hand():
     truths, guesses = torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0], [2.0]])
     assert normalized_error(guesses, truths).tolist() == [0.5]
+
+
+def test_a_column_that_hardly_varies_among_few_rows_does_not_outweigh_the_others():
+    spec = LatentSpec((Part(name="x", size=2), Part(name="shape", size=2, kind="categorical")))
+    truths = torch.tensor([[1.0, 0.01, 0.9, 0.1], [-1.0, -0.01, 1.0, 0.0]])
+    guesses = truths + 0.1
+    plain, floored = (normalized_error(guesses, truths, s).tolist() for s in (None, spec))
+    assert plain == pytest.approx([0.01, 100, 4, 4], rel=1e-4)
+    assert floored == pytest.approx([0.01, 0.1, 4, 4], rel=1e-4)
 
 
 def test_columns_that_do_not_vary_are_left_out():

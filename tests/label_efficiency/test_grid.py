@@ -13,6 +13,7 @@ from globalworkspace.label_efficiency import Grid, label_efficiency
 from globalworkspace.label_efficiency.baselines import BASELINES, baseline
 from globalworkspace.label_efficiency.grid import RESULTS
 from globalworkspace.label_efficiency.trainings import job_key, shown_table, split_rows
+from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.cycle import Cycle
 
 DOMAINS = {"left": Vector(4), "right": Vector(6)}
@@ -165,7 +166,8 @@ def test_closed_forms_find_a_linear_relation(name):
     y = (y - y.mean(dim=0)) / y.std(dim=0)
     pairs = {"x": x[:60], "y": y[:60]}
     everything = {"x": x[:600], "y": y[:600]}
-    found = baseline(name, pairs, everything, {"x": x[600:], "y": y[600:]}, seed=0)
+    specs = {name: LatentSpec.continuous(values.shape[1]) for name, values in pairs.items()}
+    found = baseline(name, pairs, everything, {"x": x[600:], "y": y[600:]}, specs, seed=0)
     # covariances of all rows and a cross-covariance of the pairs alone do not quite fit together
     most = {"kernel ridge": 0.05, "cca, all rows": 0.1}
     assert found["errors"]["x -> y"] < most.get(name, 0.02)
