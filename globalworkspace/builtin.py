@@ -175,6 +175,11 @@ def register_evaluations(register: Register) -> None:
         "globalworkspace.evaluation.base:retrieval",
         summary="recall of every direction",
     )
+    register(
+        "matching",
+        "globalworkspace.evaluation.matching:matching",
+        summary="do two items belong together",
+    )
 
 
 @hookimpl
