@@ -180,6 +180,11 @@ def register_evaluations(register: Register) -> None:
         "globalworkspace.evaluation.matching:matching",
         summary="do two items belong together",
     )
+    register(
+        "factors",
+        "globalworkspace.evaluation.factors:factors",
+        summary="what the states of each domain tell, shared and private",
+    )
 
 
 @hookimpl
@@ -193,6 +198,7 @@ def register_report_sections(register: Register) -> None:
         ("retrieval", "figures:retrieval", "searches that hit, and that miss"),
         ("map", "states:state_map", "where the states of all domains lie"),
         ("walk", "states:walk", "states along the main directions, decoded"),
+        ("factors", "factors:factors_section", "what lives where: factors, shared and private"),
         ("dimensions", "states:dimensions", "which dimension of the workspace tells what"),
         ("selection", "states:selection", "which domain a learnt selection listens to"),
         ("robustness", "robustness:robustness", "translations under noise"),

@@ -164,7 +164,10 @@ def test_augmentations_and_callbacks_of_a_config_take_part(folder):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"augmentations": {"a": {}}}, r"\[augmentations.a\] needs the setting kind; known: .*noise"),
+        (
+            {"augmentations": {"a": {}}},
+            r"\[augmentations.a\] needs the setting kind; known: .*noise",
+        ),
         ({"augmentations": {"a": {"kind": "noise", "scale": "much"}}}, "scale is 'much'"),
         ({"callbacks": [{"kind": "early-stop", "patience": 0}]}, "number 1: patience=0"),
         ({"objectives": [{"kind": "translation", "view": 3}]}, "view is 3"),

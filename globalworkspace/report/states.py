@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
 from globalworkspace.evaluation.disentanglement import dci, mig
+from globalworkspace.evaluation.factors import known_factors, label
 from globalworkspace.evaluation.retrieval import shared_states, states
 from globalworkspace.fusion import State
 from globalworkspace.report.figures import class_names
@@ -22,11 +23,10 @@ from globalworkspace.sheet import Cell, Colouring, Figure, Grid, Section
 
 if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
-    from globalworkspace.latents import LatentSpec
 
 _ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 40, 8, 40
-_KNOWN, _FEWEST = 0.5, 200
-"""Share of the judged rows that have to have a factor; rows below which scores are chance."""
+_FEWEST = 200
+"""Rows below which scores are chance."""
 _SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
 _WALKS, _STEPS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)
 
@@ -167,9 +167,8 @@ def _colourings(
                 [None if value != value else round(value, 4) for value in whole[some].tolist()]
                 for some in members.values()
             ]
-            label = _label(domain, part.name, spec)
             if any(value is not None for some in per_group for value in some):
-                found[label] = Colouring(values=per_group, names=names)
+                found[label(domain, part.name, spec)] = Colouring(values=per_group, names=names)
     return found
 
 
@@ -190,38 +189,11 @@ def _classes(told: Tensor, names: Sequence[str]) -> tuple[Tensor, list[str]]:
     return places[told].double(), [*(names[k] for k in kept.tolist()), f"{rest} others"]
 
 
-def _label(domain: str, part: str, spec: LatentSpec) -> str:
-    """What a part of a domain's latent is called; the domain alone where there is no other."""
-    return f"{domain}: {part}" if len(spec.parts) > 1 else domain
-
-
-def _factors(experiment: Experiment) -> dict[str, Tensor]:
-    """What the judged latents tell of a row: classes (as shares), numbers, angles; (N, k) each."""
-    found = {}
-    for domain in experiment.held_out.latents:
-        column, spec = (
-            experiment.held_out.latents[domain],
-            experiment.workspace.domains[domain].latent,
-        )
-        share = float(column.present.double().mean())
-        if len(spec.parts) > _MOST_FACTORS or share < _KNOWN:
-            continue
-        latents = torch.full((len(column), spec.dim), float("nan"), dtype=torch.float64)
-        rows = column.present.nonzero().flatten()
-        latents[rows] = column.take(rows).double()
-        for part, columns in zip(spec.parts, spec.slices().values(), strict=True):
-            if part.kind == "categorical" or (
-                part.size == 1 and part.kind in ("continuous", "circular")
-            ):
-                found[_label(domain, part.name, spec)] = latents[:, columns]
-    return found
-
-
 @torch.no_grad()
 def dimensions(experiment: Experiment) -> Section | None:
     """Which dimension of the workspace tells what, read from the states of each domain."""
     workspace = experiment.workspace
-    factors = _factors(experiment)
+    factors = known_factors(workspace, experiment.held_out)
     if workspace.topology == "direct" or not factors:
         return None
     standard = experiment.held_out.standard(workspace)

@@ -1,0 +1,1 @@
+"""FuseMix (Vouitsis et al. 2024): contrastive learning on mixed pairs of frozen latents."""

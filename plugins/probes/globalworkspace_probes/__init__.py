@@ -1,0 +1,1 @@
+"""Probes of trained workspaces: integration in measured responses, few shots with language."""

@@ -1,0 +1,79 @@
+"""Shapes that differ from given ones in a single respect: what a caption must not be taken for."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import torch
+from torch import Tensor
+
+from globalworkspace.errors import ConfigError
+from globalworkspace_shapes.attributes import (
+    CLASSES,
+    ShapeAttributes,
+    sample_attributes,
+)
+
+RESPECTS = ("class", "color", "size", "place", "direction")
+_LEAST = {"color": 0.4, "size": 3.0, "place": 6.0, "direction": math.pi / 3}
+"""How far the changed value is from the old one: in RGB, pixels, pixels and radians."""
+
+
+def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -> ShapeAttributes:
+    """The same shapes but for one respect, in which each clearly differs.
+
+    A class becomes another; a colour is at least 0.4 away in RGB, a size 3 pixels, a place 6
+    pixels, a direction 60 degrees. New values are drawn from the data set's own distribution.
+
+    Args:
+        shapes: N shapes.
+        respect: One of `RESPECTS`.
+        generator: Source of chance, on the CPU.
+
+    Raises:
+        ConfigError: If the respect is unknown.
+
+    Example:
+        >>> shapes = sample_attributes(4, torch.Generator().manual_seed(0))
+        >>> other = altered(shapes, "class", torch.Generator().manual_seed(1))
+        >>> bool((other.category != shapes.category).all()), torch.equal(other.x, shapes.x)
+        (True, True)
+    """
+    if respect not in RESPECTS:
+        raise ConfigError(f'"{respect}" is no respect; known: {", ".join(RESPECTS)}.')
+    number = len(shapes)
+    if respect == "class":
+        step = torch.randint(1, len(CLASSES), (number,), generator=generator)
+        return attrs.evolve(shapes, category=(shapes.category + step) % len(CLASSES))
+    changed, left = shapes, torch.arange(number)
+    while len(left):  # every value has others that lie so far away
+        drawn = sample_attributes(len(left), generator)
+        changed = _with(changed, left, drawn, respect)
+        left = left[_distance(shapes[left], changed[left], respect) < _LEAST[respect]]
+    return changed
+
+
+def _with(
+    shapes: ShapeAttributes, rows: Tensor, drawn: ShapeAttributes, respect: str
+) -> ShapeAttributes:
+    """The shapes with some rows' values of a respect replaced."""
+    columns = {"color": ("color",), "size": ("size",), "place": ("x", "y")}
+    new = {}
+    for name in columns.get(respect, ("rotation",)):
+        new[name] = getattr(shapes, name).clone()
+        new[name][rows] = getattr(drawn, name)
+    return attrs.evolve(shapes, **new)
+
+
+def _distance(first: ShapeAttributes, second: ShapeAttributes, respect: str) -> Tensor:
+    """(N,), in the units of `_LEAST`."""
+    if respect == "color":
+        apart: Tensor = (first.color - second.color).norm(dim=1)
+        return apart
+    if respect == "size":
+        return (first.size - second.size).abs()
+    if respect == "place":
+        return torch.hypot(first.x - second.x, first.y - second.y)
+    turn = (first.rotation - second.rotation).remainder(math.tau)
+    return torch.minimum(turn, math.tau - turn)
