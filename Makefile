@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/attributes plugins/audio plugins/fusemix plugins/probes plugins/shapes plugins/text plugins/vision
+PLUGINS := plugins/attributes plugins/audio plugins/fusemix plugins/mmvm plugins/probes plugins/shapes plugins/text plugins/vision
 EDITABLE := -e . $(addprefix -e ,$(PLUGINS))
 SOURCES := pyproject.toml $(addsuffix /pyproject.toml,$(PLUGINS)) $(wildcard requirements/*.txt)
 

@@ -98,6 +98,11 @@ def register_augmentations(register: Register) -> None:
         "globalworkspace.augmentation:Noise",
         summary="Gaussian noise on the latents, clean targets",
     )
+    register(
+        "corruption",
+        "globalworkspace.corruption:Corruption",
+        summary="one domain of some rows is noise, another row's or blank",
+    )
 
 
 @hookimpl

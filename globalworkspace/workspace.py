@@ -163,15 +163,39 @@ class GlobalWorkspace(nn.Module):
         if freeze_others:
             self.set_trainable({name})
 
-    def set_trainable(self, names: Iterable[str]) -> None:
-        """Train the named domains only; the fusion's parameters train when every domain does."""
+    def set_trainable(self, names: Iterable[str], *, fusion: bool | None = None) -> None:
+        """Train the named domains only.
+
+        Args:
+            names: Domains; none: the selection alone trains.
+            fusion: Whether the fusion's parameters train; None: when every domain does.
+        """
         chosen = set(names)
         for name in chosen:
             self._check_name(name)
         for name in self._domains:
             self.encoder(name).requires_grad_(name in chosen)
             self.decoder(name).requires_grad_(name in chosen)
-        self.fusion.requires_grad_(chosen == set(self._domains))
+        every = chosen == set(self._domains)
+        self.fusion.requires_grad_(every if fusion is None else fusion)
+
+    def replace_fusion(self, kind: str, options: Mapping[str, Any] | None = None) -> None:
+        """Give a workspace another fusion, its networks staying as they are.
+
+        Args:
+            kind: Registered kind.
+            options: Its settings. The activation stays; first weights follow the workspace's seed.
+
+        Raises:
+            ConfigError: If direct translators have none.
+        """
+        if self.topology == "direct":
+            raise ConfigError("Direct translators fuse nothing; there is no fusion to replace.")
+        made = get_registry().load("fusion", kind)
+        with _seeded(self.seed, "fusion"):
+            fusion = made(self.dim, self.fusion.activation, **(options or {}))
+        self.fusion_kind = kind
+        self.fusion = fusion.to(self.device, self.dtype).train(self.training)
 
     def encoder(self, name: str) -> nn.Module:
         """The network from standard latents (B, A) of a domain to codes (B, W)."""
