@@ -23,6 +23,8 @@ def factors_section(experiment: Experiment) -> Section | None:
             found = factors(experiment.workspace, experiment.held_out)
         except DataError:
             return None
+    if not found["domains"]:
+        return None
     parts = [_domains(found["domains"])]
     if found["factors"]:
         parts.append(_factors(found["factors"]))
