@@ -29,7 +29,8 @@ class State:
     code: Tensor
     """(B, W), after the activation."""
     before: Tensor
-    """(B, W), before the activation."""
+    """(B, W), before the activation: the codes that a further fusion is given. A fusion of its own
+    `fuse` may keep more columns here, if its codes have them."""
     logvar: Tensor | None = None
     """(B, W) log variance where a variational encoder is chosen; None: deterministic."""
 

@@ -39,6 +39,18 @@ def rows_among(whole: int, index: Tensor) -> Iterator[None]:
         _ROWS.reset(token)
 
 
+def rows_here(number: int) -> tuple[int, Tensor | None]:
+    """How many rows the batch of all processes has, and which of them these are; None: all.
+
+    A network that draws noise draws it for the whole batch and keeps its own rows: so it is the
+    same however the rows are shared among processes.
+
+    Args:
+        number: Rows given.
+    """
+    return _ROWS.get() or (number, None)
+
+
 class Dropout(nn.Module):
     """Dropout that is the same however the rows of a batch are shared among processes.
 
@@ -54,7 +66,7 @@ class Dropout(nn.Module):
         """(B, ...) -> (B, ...), what is kept scaled up by 1 / (1 - share)."""
         if not self.share or not self.training:
             return values
-        whole, index = _ROWS.get() or (len(values), None)
+        whole, index = rows_here(len(values))
         kept = values.new_empty(whole, *values.shape[1:]).bernoulli_(1 - self.share)
         return values * (kept if index is None else kept[index]) / (1 - self.share)
 

@@ -144,10 +144,10 @@ def factors(
         `factors`: source domain -> factor -> `explained` and `null`. `domains`: domain -> `own`,
         what its own states tell of its latents; `from`: every other domain -> what its states tell
         of them; `shared`: the largest of these, or 0 where none is above its null; `private`: how
-        much more its own states tell. What too few rows hold is left out.
+        much more its own states tell. What fewer than 40 rows hold is left out.
 
     Raises:
-        DataError: If no domain has 40 rows, or domains share no states.
+        DataError: If domains share no states.
     """
     if workspace.topology == "direct":
         raise DataError("Direct translators share no states, of which factors could be told.")

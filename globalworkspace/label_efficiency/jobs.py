@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.process
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -60,6 +63,7 @@ def run_jobs(
     done = read_lines(file)
     left = {key: job for key, job in jobs.items() if key not in done}
     failed: list[str] = []
+    others = set(multiprocessing.active_children())
     if left:
         with (
             ProcessPoolExecutor(
@@ -78,25 +82,26 @@ def run_jobs(
             file.open("a", encoding="utf-8") as stream,
         ):
             waiting = {pool.submit(work, dict(job)): key for key, job in left.items()}
-            for future in _in_turn(waiting):
-                key = waiting[future]
-                try:
-                    line = {"key": key, **left[key], **future.result()}
-                except BrokenProcessPool:
-                    failed.append(
-                        f"{dict(left[key])}: its process, or one beside it, died: killed, or for "
-                        "want of memory; fewer workers need less"
-                    )
-                    continue
-                except Exception as error:  # the other jobs are worth keeping
-                    failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
-                    continue
-                done[key] = line
-                stream.write(json.dumps(line) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-                bar.set_postfix_str(describe(line), refresh=False)
-                bar.update()
+            with _called_off(waiting, others):
+                for future in as_completed(waiting):
+                    key = waiting[future]
+                    try:
+                        line = {"key": key, **left[key], **future.result()}
+                    except BrokenProcessPool:
+                        failed.append(
+                            f"{dict(left[key])}: its process, or one beside it, died: killed, or "
+                            "for want of memory; fewer workers need less"
+                        )
+                        continue
+                    except Exception as error:  # the other jobs are worth keeping
+                        failed.append(f"{dict(left[key])}: {type(error).__name__}: {error}")
+                        continue
+                    done[key] = line
+                    stream.write(json.dumps(line) + "\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                    bar.set_postfix_str(describe(line), refresh=False)
+                    bar.update()
     if failed:
         raise DataError(
             f"{len(failed)} of {len(jobs)} jobs failed, the first: {failed[0]}. The others are "
@@ -105,13 +110,24 @@ def run_jobs(
     return [done[key] for key in jobs]
 
 
-def _in_turn(waiting: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
-    """Futures as they are done; what has not begun is called off where that is interrupted."""
+@contextlib.contextmanager
+def _called_off(
+    waiting: Iterable[Future[Any]], others: Collection[multiprocessing.process.BaseProcess]
+) -> Iterator[None]:
+    """Whatever ends the block early ends the workers, too: else the pool waits for their jobs.
+
+    Args:
+        waiting: All jobs.
+        others: Processes that are none of the pool's.
+    """
     try:
-        yield from as_completed(waiting)
+        yield
     except BaseException:
         for future in waiting:
             future.cancel()
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
         raise
 
 
@@ -136,6 +152,9 @@ def read_lines(file: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def _start(start: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches every process of the terminal. A worker that it ends while it holds the pool's
+    # queue leaves the others waiting for ever; the parent ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     if start is not None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
-from globalworkspace.networks import _ROWS, MLP
+from globalworkspace.networks import MLP, rows_here
 
 MOST_LOGVAR = 10.0
 """Log variances lie between -10 and 10, so that no ratio of two variances overflows."""
@@ -54,7 +54,7 @@ class GaussianEncoder(nn.Module):
         mean, spread = self.network(latents).chunk(2, dim=1)
         parts = [mean, MOST_LOGVAR * (spread / MOST_LOGVAR).tanh()]
         if self.training:
-            whole, index = _ROWS.get() or (len(mean), None)
+            whole, index = rows_here(len(mean))
             noise = mean.new_empty(whole, mean.shape[1]).normal_()
             parts.append(noise if index is None else noise[index])
         return torch.cat(parts, dim=1)
