@@ -197,7 +197,7 @@ CONTRASTIVE_ONLY = Recipe(
     name="contrastive-only",
     summary="contrastive on the matched rows alone",
     build=_contrastive_only,
-    training=_MATCHED_ALONE,
+    training={**_MATCHED_ALONE, "keep": "last"},
     choices=_DECAYS,
     cost=COST_MATCHED,
 )

@@ -25,6 +25,7 @@ from globalworkspace.latents import LatentSpec, Standardizer
 from globalworkspace.networks import module_key
 from globalworkspace.randomness import derived_seed
 from globalworkspace.registry import get_registry
+from globalworkspace.settings import construct
 
 DOMAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 DomainPairs = Mapping[str, DomainModule] | Iterable[tuple[str, DomainModule]]
@@ -167,8 +168,9 @@ class GlobalWorkspace(nn.Module):
         """Train the named domains only.
 
         Args:
-            names: Domains; none: the selection alone trains.
-            fusion: Whether the fusion's parameters train; None: when every domain does.
+            names: Domains.
+            fusion: Whether the fusion's parameters train; None: when every domain does. With True and
+                no domain, the selection alone trains.
         """
         chosen = set(names)
         for name in chosen:
@@ -193,7 +195,8 @@ class GlobalWorkspace(nn.Module):
             raise ConfigError("Direct translators fuse nothing; there is no fusion to replace.")
         made = get_registry().load("fusion", kind)
         with _seeded(self.seed, "fusion"):
-            fusion = made(self.dim, self.fusion.activation, **(options or {}))
+            fixed = {"dim": self.dim, "activation": self.fusion.activation}
+            fusion = construct(made, dict(options or {}), f'The fusion "{kind}"', fixed=fixed)
         self.fusion_kind = kind
         self.fusion = fusion.to(self.device, self.dtype).train(self.training)
 

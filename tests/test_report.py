@@ -205,6 +205,8 @@ def test_a_dashed_line_has_the_colour_of_the_line_it_belongs_to():
     dashes = re.findall(r'style="[^"]*stroke-dasharray[^"]*stroke: (var[^;"]*)', svg)
     assert dashes == ["var(--c1)"]
     assert ">a</text>" in svg and ">d</text>" not in svg
+    alone = curves("c", {"a": []}, across="", up="", dashed={"a": [(1, 4.0), (2, 3.0)]})
+    assert ">a</text>" in alone, "a line that is there has a name"
 
 
 @pytest.mark.parametrize("log", ["old", "unvalidated"])

@@ -80,8 +80,8 @@ def explained(
 
     Returns:
         Name -> `explained`: R², the columns weighted by their variance (below 0: worse than the
-        mean); `null`: the largest of 19 with the targets' rows permuted. A target that does not
-        vary is left out.
+        mean); `null`: the largest of 19 with the targets' rows permuted, or 0. A target that
+        does not vary is left out.
 
     Raises:
         DataError: If there are fewer than 40 rows.
@@ -111,12 +111,12 @@ def explained(
         return [float(1 - wrong.sum() / all_.sum().clamp(min=1e-12)) for wrong, all_ in shares]
 
     found = ridge(x[fitted], y[fitted], seed=seed)
-    values, null = scores(found(x[judged]), y[judged]), [-torch.inf] * len(widths)
-    for _ in range(_DRAWS):
-        # of all rows: judged by rows that are in order, a chance slope that is right would gain
-        mixed = y[torch.randperm(len(y), generator=chance)]
-        by_chance = ridge(x[fitted], mixed[fitted], [found.alpha])(x[judged])
-        null = [max(pair) for pair in zip(null, scores(by_chance, mixed[judged]), strict=True)]
+    values, null = scores(found(x[judged]), y[judged]), [0.0] * len(widths)
+    # rows of both halves: judged by rows in order, a chance slope that happens to be right gains
+    mixed = [y[torch.randperm(len(y), generator=chance)] for _ in range(_DRAWS)]
+    by_chance = ridge(x[fitted], torch.cat(mixed, dim=1)[fitted], [found.alpha])(x[judged])
+    for told, truth in zip(by_chance.split(y.shape[1], dim=1), mixed, strict=True):
+        null = [max(pair) for pair in zip(null, scores(told, truth[judged]), strict=True)]
     return {
         name: {"explained": value, "null": limit}
         for name, value, limit in zip(varying, values, null, strict=True)
@@ -143,8 +143,8 @@ def factors(
     Returns:
         `factors`: source domain -> factor -> `explained` and `null`. `domains`: domain -> `own`,
         what its own states tell of its latents; `from`: every other domain -> what its states tell
-        of them; `shared`: the largest of these, or 0 where none is above its null; `private`: how
-        much more its own states tell. What fewer than 40 rows hold is left out.
+        of them; `shared`: the largest of these, or 0 where it is not above all their nulls;
+        `private`: how much more its own states tell. What fewer than 40 rows hold is left out.
 
     Raises:
         DataError: If domains share no states.
@@ -184,8 +184,10 @@ def _of_domain(
     own = probes.pop(target, None)
     if own is None:
         return {}
-    above = [probe["explained"] for probe in probes.values() if probe["explained"] > probe["null"]]
-    shared = max(above, default=0.0)
+    # the most of several is compared with the most that chance tells of any
+    most_by_chance = max((probe["null"] for probe in probes.values()), default=0.0)
+    shared = max((probe["explained"] for probe in probes.values()), default=0.0)
+    shared = shared if shared > most_by_chance else 0.0
     return {
         "own": own,
         "from": probes,

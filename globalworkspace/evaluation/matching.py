@@ -95,8 +95,13 @@ def matching(
     Returns:
         `"photo <-> caption"` -> `auroc`, `accuracy` (0.5: chance) and `rows`; pairs of domains that
         share fewer than four rows are left out.
+
+    Raises:
+        DataError: If no two domains share four rows, or domains share no states.
     """
     standard = held_out.standard(workspace)
+    if workspace.topology == "direct":
+        raise DataError("Direct translators share no states, by which items could be matched.")
     found: dict[str, dict[str, Any]] = {}
     for first, second in combinations(standard, 2):
         rows, here, there = shared_states(workspace, standard, first, second, most)

@@ -2,8 +2,8 @@
 
 The error is the *normalised* squared error: of the activated standard latents, divided by their
 variance over the judged rows (of a continuous column a tenth of that in training at least),
-averaged over columns. 0 is perfect, 1 is a constant guess, so that
-figures compare across domains and latents; R² of a column is 1 minus its error.
+averaged over columns. 0 is perfect and 1 a constant guess, so that figures compare across domains
+and latents; R² of a column is 1 minus its error, where it varies as much as that.
 """
 
 from __future__ import annotations

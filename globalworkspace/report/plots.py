@@ -156,7 +156,9 @@ def curves(
             if second := beside.get(label):
                 marker = "o" if len(second) == 1 else ""
                 xs, ys = zip(*second, strict=True)
-                axes.plot(xs, ys, "--", marker=marker, mfc="none", lw=1.2, color=colour)
+                (legend[label],) = axes.plot(
+                    xs, ys, "--", marker=marker, mfc="none", lw=1.2, color=colour
+                )
             if line:
                 xs, ys = zip(*line, strict=True)
                 style = ("-", "-.", ":")[number // len(COLOURS) % 3]

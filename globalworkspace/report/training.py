@@ -77,7 +77,8 @@ def learning_curves(experiment: Experiment) -> Section | None:
     best, skipped = experiment.evaluation.get("best_step"), history[-1].get("skipped", 0)
     said = [
         f"{history[-1]['step']:,} steps.",
-        "Held-out rows are judged with the averaged weights, so that their loss may be the lower."
+        "Held-out losses are of one batch of held-out rows, as they are, with the weights that "
+        "would be kept: a contrastive loss is smaller where it has fewer rows to choose from."
         if judged
         else "",
         f"The weights of step {best:,} are kept: the validation error was smallest there."

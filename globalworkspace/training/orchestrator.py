@@ -112,6 +112,7 @@ class LossOrchestrator(nn.Module):
                     f"{ {n: list(workspace.spec(n).slices()) for n in workspace.domains} }."
                 )
         self._plans: dict[tuple[Segment, ...], RoutePlan] = {}
+        self._ends: dict[tuple[tuple[Segment, ...], int, str], tuple[str, ...]] = {}
         self.teacher: Networks | None = None
         """Whose weights make a route's `teacher` translations; the trainer sets it."""
 
@@ -160,9 +161,9 @@ class LossOrchestrator(nn.Module):
         Args:
             batch: Standard latents.
             step: For objectives that depend on it.
-            chance: Where chance comes from; None: the same draws each time.
+            chance: Where chance comes from; None: there is none, every view shows the latents as
+                they are.
         """
-        chance = chance or Chance(self.seed, 0)
         plan = self.plan(batch.segments)
         workspace = cast(GlobalWorkspace, self.workspace)
         specs = {name: workspace.spec(name) for name in workspace.domains}
@@ -228,8 +229,8 @@ class LossOrchestrator(nn.Module):
             self._plans[segments] = RoutePlan(segments, routes)
         return self._plans[segments]
 
-    def _views(self, batch: Batch, specs: Mapping[str, LatentSpec], chance: Chance) -> Views:
-        """What each view that an objective asks for shows of each segment."""
+    def _views(self, batch: Batch, specs: Mapping[str, LatentSpec], chance: Chance | None) -> Views:
+        """What each view that an objective asks for shows of each segment: of what is walked."""
         wanted = dict.fromkeys(o.view for o in cast(list[Objective], self.objectives) if o.view)
         if not wanted:
             return {}
@@ -240,17 +241,33 @@ class LossOrchestrator(nn.Module):
                 self.processes.counts(segment.whole),
                 self.processes.share(segment.whole),
             )
-            whole = {n: self.processes.gather(inputs[index, n], counts) for n in segment.group}
             for view in wanted:
+                used = self._used(batch.segments, index, view)
+                views[index, view] = {name: inputs[index, name] for name in used}
+                if not used or chance is None:
+                    continue
                 shown = apply_checked(
                     view,
                     self.augmentations[view],
-                    whole,
+                    {n: self.processes.gather(inputs[index, n], counts) for n in used},
                     specs,
                     chance.generator("view", view, index),
                 )
                 views[index, view] = {n: x[mine] for n, x in shown.items()}
         return views
+
+    def _used(self, segments: tuple[Segment, ...], index: int, view: str) -> tuple[str, ...]:
+        """Domains that routes of a view begin or end in, in the order of the segment."""
+        if (segments, index, view) not in self._ends:
+            routes = [
+                walk.route
+                for walk in self.plan(segments).walks
+                if walk.segment == index and walk.route.view == view
+            ]
+            ends = {name for route in routes for name in (*route.sources, route.target)}
+            group = segments[index].group
+            self._ends[segments, index, view] = tuple(name for name in group if name in ends)
+        return self._ends[segments, index, view]
 
     def _seen(self, walked: Walked, view: str | None, views: Views) -> Walked:
         """The walk as an objective of that view sees it."""
@@ -258,7 +275,9 @@ class LossOrchestrator(nn.Module):
             return walked
         inputs = dict(walked.inputs)
         if view is not None and self.augmentations[view].targets == "view":
-            inputs = {(i, name): views[i, view][name] for i, name in inputs}
+            inputs = {
+                (i, name): views[i, view].get(name, values) for (i, name), values in inputs.items()
+            }
         return walked.through(view, inputs)
 
 

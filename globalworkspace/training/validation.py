@@ -27,7 +27,9 @@ class Validation:
     """The figures of one validation; the same rows are judged at each.
 
     Losses are those of one batch of held-out rows, drawn as a training batch is: as many rows of
-    each kind, as far as there are. In a run of several processes, each computes all of it.
+    each kind, as far as there are. Of fewer rows a contrastive loss has fewer negatives, and is
+    smaller for it. No augmentation changes the rows, and no chance enters. In a run of several
+    processes, each computes all of it.
 
     Args:
         workspace: What is trained.

@@ -91,6 +91,23 @@ def test_rows_that_belong_to_nothing_are_chance():
     assert abs(told["auroc"] - 0.5) < 0.1
 
 
+def test_a_threshold_is_judged_on_other_rows_than_it_is_found_on():
+    workspace, held_out = trained(1)
+    cells = {n: torch.randn(12, held_out.latents[n].take([0]).shape[1]) for n in ("left", "right")}
+    values = []
+    for seed in range(60):  # of 6 rows a threshold can be found that tells nearly all right
+        few = Table.from_columns(cells)
+        held = HeldOut(raw=few, latents=few)
+        values.append(matching(workspace, held, seed=seed)["left <-> right"]["accuracy"])
+    assert sum(values) / len(values) < 0.6
+
+
+def test_direct_translators_are_refused():
+    direct = small_workspace((4, 6), topology="direct")
+    with pytest.raises(DataError, match="share no states"):
+        matching(direct, trained(1)[1])
+
+
 def test_a_config_asks_for_it_and_too_few_rows_are_named():
     workspace, held_out = trained(1)
     judge = build_evaluations([{"kind": "matching", "most": 50}])["matching"]

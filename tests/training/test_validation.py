@@ -2,6 +2,7 @@ import torch
 from core_domains import small_table, small_workspace
 
 from globalworkspace import Trainer, TrainerConfig
+from globalworkspace.augmentation import Noise
 from globalworkspace.data.sampler import BatchSampler
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.objectives.contrastive import Contrastive
@@ -46,6 +47,21 @@ def test_losses_of_held_out_rows_are_those_of_one_batch_of_them():
     told = [entry["step"] for entry in result.history if "validation_families" in entry]
     assert told == [5, 10, 12]
     assert all(objective.training for objective in trainer.objectives)
+
+
+def test_held_out_rows_are_judged_as_they_are_whatever_the_view():
+    training, validation = small_table().hold_out()
+    workspace = small_workspace((4, 6))
+    losses = [Translation(1).seen_through("noisy"), Contrastive(0.1).seen_through("noisy")]
+    trainer = Trainer(TrainerConfig(**SETTINGS), losses, augmentations={"noisy": Noise(5.0)})
+    result = trainer.fit(workspace, training, validation, latents=True)
+    plain = LossOrchestrator(workspace, [Translation(1), Contrastive(0.1)])
+    held_out = standardize_table(workspace, validation)
+    batch = BatchSampler(held_out, matched_rows=16, unmatched_rows=8, seed=0).batch(0)
+    with torch.no_grad():
+        expected, _ = plain.families(batch, 12)
+    told = result.history[-1]["validation_families"]
+    assert told == {name: float(value) for name, value in expected.items()}
 
 
 def test_errors_of_training_rows_are_of_as_many_as_are_held_out():

@@ -39,7 +39,6 @@ class FuseMix(Augmentation):
         discrete: `"refuse"`: parts whose values cannot be interpolated are an error; `"mix"`: they
             are mixed, too: a class becomes shares of two classes, an angle's (cos, sin) a point
             within the circle, a sequence's mask a share of there being something.
-
         share: What all domains have in common: `"both"`; or, as a control that destroys what
             FuseMix is about, the `"partner"` or the `"coefficient"` alone: each domain then draws
             its own of the other.

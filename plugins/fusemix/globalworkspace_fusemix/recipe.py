@@ -18,7 +18,7 @@ def build(
     Args:
         pairs: Matched rows; nothing depends on them.
         steps: Likewise.
-        translation: Weight of translation between clean latents, which FuseMix has not.
+        translation: Weight of translation between clean latents, which FuseMix does not have.
         mixed_translation: The same between mixed latents.
     """
     made: list[Objective] = [Contrastive(1.0, learn_scale=True).seen_through(VIEW)]
@@ -33,7 +33,7 @@ FUSEMIX = Recipe(
     name="fusemix",
     summary="contrastive on mixed pairs (Vouitsis et al. 2024)",
     build=build,
-    training={"unmatched_batch_size": 0},
+    training={"unmatched_batch_size": 0, "keep": "last"},  # no decoder is trained to judge by
     workspace={"activation": "none"},
     augmentations={VIEW: {"kind": "fusemix"}},
     choices=tuple({"decay": factor} for factor in (1.0, 0.3, 3.0, 10.0)),

@@ -162,13 +162,43 @@ def test_other_families_see_the_rows_as_they_are():
     assert mixed.history[0]["families"]["translation"] != first[0]
 
 
-def test_what_is_asked_of_a_workspace_is_never_mixed():
-    mixing = {"mixed": FuseMix()}
-    workspace, _ = fitted([Contrastive(1.0).seen_through("mixed")], mixing)
-    x = torch.randn(7, 6, generator=chance())
-    codes = workspace.encode({"x": x}, latents=True).code
-    alone = torch.cat([workspace.encode({"x": x[k : k + 1]}, latents=True).code for k in range(7)])
-    assert torch.allclose(codes, alone, atol=1e-6)
+def test_what_is_judged_is_never_mixed():
+    """Neither held-out rows nor errors depend on a mixture: two seeds of it tell the same."""
+    draw = chance(5)
+    known = torch.randn(400, 3, generator=draw)
+    maps = {name: torch.randn(3, spec.dim, generator=draw) for name, spec in SPECS.items()}
+    table = Table.from_columns({name: known @ weight for name, weight in maps.items()})
+    training, held_out = table.hold_out(0.2, seed=0)
+    told = []
+    for alpha in (1.0, 5.0):
+        workspace = GlobalWorkspace({n: GivenLatents(s) for n, s in SPECS.items()}, dim=4, seed=0)
+        config = TrainerConfig(
+            steps=1, device="cpu", progress=False, learning_rate=1e-12, weight_decay=0.0
+        )
+        objectives = [Contrastive(1.0).seen_through("mixed")]
+        trainer = Trainer(config, objectives, augmentations={"mixed": FuseMix(alpha)})
+        result = trainer.fit(workspace, training, held_out, latents=True)
+        told.append(result.history[-1])
+    assert told[0]["families"] != told[1]["families"]
+    first, second = (entry["validation_families"]["contrastive"] for entry in told)
+    assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_rows_without_a_match_are_not_mixed_as_matched():
+    """A group of one domain is mixed by itself: no route of the contrastive family walks it."""
+    seen = []
+
+    class Watched(FuseMix):
+        def apply(self, latents, specs, generator):
+            seen.append(tuple(latents))
+            return super().apply(latents, specs, generator)
+
+    fitted(
+        [Contrastive(1.0).seen_through("mixed"), Translation(1.0)],
+        {"mixed": Watched()},
+        unmatched_batch_size=32,
+    )
+    assert set(seen) == {("x", "y")}
 
 
 def test_a_training_is_a_function_of_its_seed():
@@ -180,12 +210,16 @@ def test_a_training_is_a_function_of_its_seed():
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_a_compiled_or_captured_step_draws_anew():
-    """What is drawn comes from outside of a captured step, or it would be the same for ever."""
-    from globalworkspace.training.captured import _Draws
+@pytest.mark.parametrize("granularity", ["batch", "sample"])
+def test_a_captured_step_draws_anew_as_a_plain_one_does(monkeypatch, granularity):
+    from globalworkspace.training import captured
 
-    rows, _ = linear_rows(8)
-    draws = _Draws(torch.device("cpu"))
-    with draws.answered(()):
-        FuseMix().apply(rows, SPECS, chance(0))
-    assert [call.__name__ for call, _, _ in draws.calls] == ["randn", "rand", "rand", "randperm"]
+    monkeypatch.setattr(captured, "COMPILE", lambda function: function)
+    losses = []
+    for compile_ in (False, True):
+        mixing = {"mixed": FuseMix(granularity=granularity)}
+        objectives = [Contrastive(1.0).seen_through("mixed")]
+        _, result = fitted(objectives, mixing, steps=8, compile=compile_)
+        losses.append([entry["loss"] for entry in result.history])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert len(set(losses[0])) == 8

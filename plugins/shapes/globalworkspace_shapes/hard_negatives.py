@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from globalworkspace.errors import ConfigError
-from globalworkspace_shapes.attributes import (
-    CLASSES,
-    ShapeAttributes,
-    sample_attributes,
-)
+from globalworkspace_shapes import grammar
+from globalworkspace_shapes.attributes import CLASSES, ShapeAttributes, sample_attributes
+from globalworkspace_shapes.captions import compose_captions, draw_choices, size_bins
 
 RESPECTS = ("class", "color", "size", "place", "direction")
 _LEAST = {"color": 0.4, "size": 3.0, "place": 6.0, "direction": math.pi / 3}
@@ -24,7 +22,7 @@ def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -
     """The same shapes but for one respect, in which each clearly differs.
 
     A class becomes another; a colour is at least 0.4 away in RGB, a size 3 pixels, a place 6
-    pixels, a direction 60 degrees. New values are drawn from the data set's own distribution.
+    pixels across or along, a direction 60 degrees. New values are drawn from the data set's own distribution.
 
     Args:
         shapes: N shapes.
@@ -54,6 +52,31 @@ def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -
     return changed
 
 
+def altered_captions(
+    shapes: ShapeAttributes,
+    respect: str,
+    generator: torch.Generator,
+    seed: int | torch.Generator = 0,
+) -> list[str]:
+    """Captions of the altered shapes in the words of the shapes' own: one phrase differs.
+
+    Args:
+        shapes: N shapes.
+        respect: See `altered`.
+        generator: See `altered`.
+        seed: Of the wording, as `write_captions` has it.
+    """
+    changed, choices = altered(shapes, respect, generator), draw_choices(shapes, seed)
+    names = torch.tensor([len(names) for names in grammar.SHAPE_NAMES])
+    words = torch.tensor([len(words) for words in grammar.SIZE_WORDS])
+    choices = attrs.evolve(
+        choices,
+        shape_name=choices.shape_name % names[changed.category],
+        size_word=choices.size_word % words[size_bins(changed.size)],
+    )
+    return compose_captions(changed, choices)
+
+
 def _with(
     shapes: ShapeAttributes, rows: Tensor, drawn: ShapeAttributes, respect: str
 ) -> ShapeAttributes:
@@ -74,6 +97,6 @@ def _distance(first: ShapeAttributes, second: ShapeAttributes, respect: str) -> 
     if respect == "size":
         return (first.size - second.size).abs()
     if respect == "place":
-        return torch.hypot(first.x - second.x, first.y - second.y)
+        return torch.maximum((first.x - second.x).abs(), (first.y - second.y).abs())
     turn = (first.rotation - second.rotation).remainder(math.tau)
     return torch.minimum(turn, math.tau - turn)

@@ -138,7 +138,8 @@ def _named(names: Sequence[str], values: Tensor) -> dict[tuple[str, str], Tensor
 def _yes_no(names: Sequence[str], values: Tensor) -> dict[tuple[str, str], Tensor]:
     cases = {}
     for k, name in enumerate(names):
-        cases[name, "yes"], cases[name, "no"] = values == k, values != k
+        if 0 < int((values == k).sum()) < len(values):  # else the words alone give it away
+            cases[name, "yes"], cases[name, "no"] = values == k, values != k
     return cases
 
 
@@ -284,7 +285,7 @@ def ask(scenes: Scenes, number: int, seed: int = 0, *, wordings: str = "training
     rows, texts = torch.zeros(number, 2, dtype=torch.int64), [""] * number
     topic, answer = (torch.zeros(number, dtype=torch.int64) for _ in range(2))
     order = torch.randperm(number, generator=generator)
-    for place, some in enumerate(order.chunk(len(TOPICS)) if number >= len(TOPICS) else [order]):
+    for place, some in enumerate(order.tensor_split(len(TOPICS))):
         kinds = [kind for kind in _KINDS if kind.topic == TOPICS[place]]
         for kind, mine in zip(kinds, _shares(some, len(kinds)), strict=True):
             for q, (text, pair, said) in zip(
@@ -316,8 +317,8 @@ def _draw(
         by_answer.setdefault(said, []).append((asked, where))
     if len(by_answer) < 2:
         raise DataError(
-            f'The pictures are too alike for the question "{kind.wordings[0]}": its answer is '
-            f"always the same. Give more or more varied ones than {len(scenes)}."
+            f'The pictures are too alike for questions as "{kind.wordings[0].format("...")}": the '
+            f"answer is always the same. Give more or more varied ones than {len(scenes)}."
         )
     known = kind.wordings[:-1] if wordings == "training" else kind.wordings[-1:]
     found: list[Asked] = []

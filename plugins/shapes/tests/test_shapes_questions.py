@@ -43,6 +43,18 @@ def test_every_topic_is_asked_equally_often_and_deterministically(kind):
     assert asked.answers == answers_of(scenes) and len(set(asked.answers)) == len(asked.answers)
 
 
+@pytest.mark.parametrize("number", [1, 3, 6, 16, 21])
+def test_numbers_that_do_not_divide_leave_no_topic_out(number):
+    counts = torch.bincount(ask(SCENES["rooms"](), number).topic, minlength=len(TOPICS))
+    assert int(counts.max()) - int(counts.min()) <= 1 and int(counts.sum()) == number
+
+
+def test_a_name_that_no_picture_has_is_not_asked_about():
+    texts = ask(SCENES["rooms"](), 4000).texts
+    assert any("red" in text for text in texts)
+    assert not any("white" in text or "black" in text for text in texts)
+
+
 @pytest.mark.parametrize("kind", SCENES)
 def test_the_words_of_a_question_tell_next_to_nothing(kind):
     asked = ask(SCENES[kind](), 4000, seed=1)
