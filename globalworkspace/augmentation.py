@@ -75,22 +75,29 @@ class Noise(Augmentation):
     ) -> dict[str, Tensor]:
         """See `Augmentation.apply`."""
         return {
-            name: self._noisy(values, specs[name], generator) for name, values in latents.items()
+            name: shaken(values, specs[name], self.scale * noise_like(values, generator))
+            for name, values in latents.items()
         }
 
-    def _noisy(self, latents: Tensor, spec: LatentSpec, generator: torch.Generator) -> Tensor:
-        noise = onto(torch.randn(latents.shape, generator=generator), latents.device)
-        noise = (self.scale * noise).to(latents.dtype)
-        pieces = []
-        shaken = spec.split(latents + noise)
-        for part, values in zip(spec.parts, spec.split(latents).values(), strict=True):
-            if part.kind == "continuous":
-                values = shaken[part.name]
-            elif part.kind == "sequence":
-                moved, _ = unpack_sequence(shaken[part.name], part.size)
-                values = pack_sequence(moved, unpack_sequence(values, part.size)[1])
-            pieces.append(values)
-        return torch.cat(pieces, dim=1)
+
+def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal values of the shape, device and dtype of some latents."""
+    noise = onto(torch.randn(latents.shape, generator=generator), latents.device)
+    return noise.to(latents.dtype)
+
+
+def shaken(latents: Tensor, spec: LatentSpec, noise: Tensor) -> Tensor:
+    """Standard latents (B, A) with noise (B, A) on continuous parts and the values of sequences."""
+    pieces = []
+    moved = spec.split(latents + noise)
+    for part, values in zip(spec.parts, spec.split(latents).values(), strict=True):
+        if part.kind == "continuous":
+            values = moved[part.name]
+        elif part.kind == "sequence":
+            new, _ = unpack_sequence(moved[part.name], part.size)
+            values = pack_sequence(new, unpack_sequence(values, part.size)[1])
+        pieces.append(values)
+    return torch.cat(pieces, dim=1)
 
 
 def apply_checked(

@@ -190,6 +190,11 @@ def register_evaluations(register: Register) -> None:
         "globalworkspace.evaluation.factors:factors",
         summary="what the states of each domain tell, shared and private",
     )
+    register(
+        "disentanglement",
+        "globalworkspace.evaluation.factors:disentanglement",
+        summary="do single dimensions stand for single factors: MIG, DCI",
+    )
 
 
 @hookimpl

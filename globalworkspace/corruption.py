@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from globalworkspace.augmentation import Augmentation
+from globalworkspace.augmentation import Augmentation, noise_like, shaken
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.moving import onto
@@ -21,9 +21,9 @@ KINDS = ("noise", "other", "blank")
 class Corruption(Augmentation):
     """Corrupts one domain of a share of the rows; targets stay clean.
 
-    * `"noise"`: Gaussian noise is added to its standard latents;
+    * `"noise"`: Gaussian noise is added to its continuous parts and the values of its sequences;
     * `"other"`: they are those of another row of the group;
-    * `"blank"`: they are 0, the mean of continuous columns.
+    * `"blank"`: they are 0: the mean of continuous columns, no class, an empty sequence.
 
     A group of one domain is left as it is: nothing else would tell what it was.
 
@@ -37,7 +37,8 @@ class Corruption(Augmentation):
 
     Example:
         >>> rows = {"a": torch.ones(4, 1), "b": torch.ones(4, 1)}
-        >>> view = Corruption(["blank"], share=1.0).apply(rows, {}, torch.Generator())
+        >>> specs = {name: LatentSpec.continuous(1) for name in rows}
+        >>> view = Corruption(["blank"], share=1.0).apply(rows, specs, torch.Generator())
         >>> (view["a"] + view["b"]).flatten().tolist()
         [1.0, 1.0, 1.0, 1.0]
     """
@@ -72,9 +73,9 @@ class Corruption(Augmentation):
         kind = (drawn[:, 2] * len(self.kinds)).long()
         view = {}
         for index, (name, values) in enumerate(latents.items()):
-            noise = onto(torch.randn(values.shape, generator=generator), device).to(values.dtype)
+            level = self.scale * drawn[:, 3:].to(values.dtype)
             made = {
-                "noise": values + self.scale * drawn[:, 3:].to(values.dtype) * noise,
+                "noise": shaken(values, specs[name], level * noise_like(values, generator)),
                 "other": values[order.roll(1)[order.argsort()]],
                 "blank": torch.zeros_like(values),
             }

@@ -169,8 +169,8 @@ class GlobalWorkspace(nn.Module):
 
         Args:
             names: Domains.
-            fusion: Whether the fusion's parameters train; None: when every domain does. With True and
-                no domain, the selection alone trains.
+            fusion: Whether the fusion's parameters train; None: when every domain does. With True
+                and no domain, the selection alone trains.
         """
         chosen = set(names)
         for name in chosen:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from core_domains import Vector
 
-from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
+from globalworkspace import GlobalWorkspace, LatentSpec, Part, Table, Trainer, TrainerConfig
 from globalworkspace.corruption import KINDS, Corruption
 from globalworkspace.errors import ConfigError
 from globalworkspace.evaluation.robustness import noise_curve
@@ -14,6 +14,7 @@ from globalworkspace.objectives.translation import Translation
 from globalworkspace.standard_table import standardize_table
 
 NAMES = ("a", "b", "c")
+SPECS = {name: LatentSpec.continuous(3) for name in NAMES}
 
 
 def chance(seed=0):
@@ -32,7 +33,7 @@ def changed(before, view):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_share_of_the_rows_loses_one_domain_and_no_row_two(kind):
     before = rows()
-    view = Corruption([kind], share=0.4).apply(before, {}, chance(9))
+    view = Corruption([kind], share=0.4).apply(before, SPECS, chance(9))
     hit = changed(before, view)
     assert int(hit.sum(dim=1).max()) == 1
     assert 0.33 < float(hit.any(dim=1).double().mean()) < 0.47
@@ -41,24 +42,40 @@ def test_a_share_of_the_rows_loses_one_domain_and_no_row_two(kind):
 
 def test_each_kind_is_what_it_says():
     before = rows()
-    blank = Corruption(["blank"], share=1.0).apply(before, {}, chance())
+    blank = Corruption(["blank"], share=1.0).apply(before, SPECS, chance())
     for name in NAMES:
         cells = blank[name][(blank[name] != before[name]).any(dim=1)]
         assert len(cells) > 100 and not cells.any()
-    other = Corruption(["other"], share=1.0).apply(before, {}, chance())
+    other = Corruption(["other"], share=1.0).apply(before, SPECS, chance())
     for name in NAMES:
         cells = other[name][(other[name] != before[name]).any(dim=1)]
         assert (cells[:, None] == before[name]).all(dim=2).any(dim=1).all()
-    noise = Corruption(["noise"], share=1.0, scale=2.0).apply(before, {}, chance())
+    noise = Corruption(["noise"], share=1.0, scale=2.0).apply(before, SPECS, chance())
     apart = torch.cat([(noise[n] - before[n]).flatten() for n in NAMES])
     apart = apart[apart != 0]
     assert float(apart.var()) == pytest.approx(4 / 3, rel=0.15)  # of a scale uniform in [0, 2]
 
 
+def test_noise_leaves_classes_angles_and_masks_as_they_are():
+    parts = (
+        Part(name="shape", size=2, kind="categorical"),
+        Part(name="turn", size=1, kind="circular"),
+        Part(name="words", size=2, kind="sequence", length=2),
+        Part(name="x", size=1),
+    )
+    spec = LatentSpec(parts)
+    cells = torch.tensor([[1.0, 0, 0, 1, 0.5, 0.5, 1, 0, 0, 0, 2.0]]).repeat(50, 1)
+    rows_ = {"a": cells, "b": cells.clone()}
+    view = Corruption(["noise"], share=1.0).apply(rows_, {"a": spec, "b": spec}, chance())
+    moved = torch.cat([view["a"] - cells, view["b"] - cells]).abs().sum(dim=0) > 0
+    # shape, turn, (value, value, mask) of a word and of padding, x
+    assert moved.tolist() == [False] * 4 + [True, True, False] + [False] * 3 + [True]
+
+
 def test_kinds_are_mixed_and_a_seed_gives_the_same():
     before = rows()
     mixed = Corruption(KINDS, share=1.0)
-    first, second = (mixed.apply(before, {}, chance(5)) for _ in range(2))
+    first, second = (mixed.apply(before, SPECS, chance(5)) for _ in range(2))
     assert all(torch.equal(first[n], second[n]) for n in NAMES)
     blank = sum(int((~first[n].any(dim=1)).sum()) for n in NAMES)
     assert 140 < blank < 260
@@ -67,7 +84,7 @@ def test_kinds_are_mixed_and_a_seed_gives_the_same():
 
 def test_a_lone_domain_is_left_as_it_is():
     lone = {"a": rows()["a"]}
-    assert Corruption(share=1.0).apply(lone, {}, chance())["a"] is lone["a"]
+    assert Corruption(share=1.0).apply(lone, SPECS, chance())["a"] is lone["a"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,38 @@ import torch
 from torch import Tensor
 
 BINS = 20
+FEWEST = 200
+"""Rows below which these scores are chance."""
+SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
 _PENALTIES = (0.3, 0.1, 0.03, 0.01, 0.003)
+
+
+def disentangled(codes: Tensor, factors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Both scores, as far as they can be had.
+
+    Args:
+        codes: (N, W).
+        factors: Name -> (N, k): a number, cosine and sine of an angle, or indicators of classes.
+
+    Returns:
+        `MIG`, the mean over factors, and what `dci` gives.
+    """
+    single = {
+        name: values.argmax(dim=1) if values.shape[1] > 2 else _angle_or_number(values)
+        for name, values in factors.items()
+    }
+    gaps = mig(codes, single)
+    mean = {"MIG": sum(gaps.values()) / len(gaps)} if gaps else {}
+    return mean | (dci(codes, factors) or {})
+
+
+def _angle_or_number(values: Tensor) -> Tensor:
+    """A number as it is; two columns are an angle's, or those of two classes."""
+    if values.shape[1] == 1:
+        return values[:, 0]
+    if bool(((values == 0) | (values == 1)).all()):
+        return values.argmax(dim=1)
+    return torch.atan2(values[:, 1], values[:, 0])
 
 
 def mig(codes: Tensor, factors: Mapping[str, Tensor]) -> dict[str, float]:

@@ -16,6 +16,8 @@ from torch import Tensor
 from globalworkspace.closed_form import ridge
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
+from globalworkspace.evaluation.disentanglement import FEWEST as FEWEST_SCORED
+from globalworkspace.evaluation.disentanglement import disentangled
 from globalworkspace.evaluation.retrieval import states
 from globalworkspace.randomness import derived_generator
 
@@ -155,10 +157,7 @@ def factors(
     known = known_factors(workspace, held_out)
     told: dict[str, Any] = {}
     for source in standard:
-        rows = standard[source].present
-        for values in known.values():
-            rows = rows & values.isfinite().all(dim=1)
-        some = rows.nonzero().flatten()[:most]
+        some = _rows_that_tell(standard, source, known)[:most]
         if known and len(some) >= FEWEST:
             told[source] = explained(
                 states(workspace, standard, source, some),
@@ -167,6 +166,49 @@ def factors(
             )
     domains = {target: _of_domain(workspace, standard, target, most, seed) for target in standard}
     return {"factors": told, "domains": {t: found for t, found in domains.items() if found}}
+
+
+@torch.no_grad()
+def disentanglement(
+    workspace: GlobalWorkspace, held_out: HeldOut, *, most: int = 2000
+) -> dict[str, Any]:
+    """Evaluation kind `disentanglement`: whether single dimensions stand for single factors.
+
+    Args:
+        workspace: In eval mode.
+        held_out: Rows to judge by.
+        most: The first so many rows.
+
+    Returns:
+        `rows`: source domain -> on how many rows every factor is known. `scores`: source domain ->
+        `MIG`, `disentanglement`, `completeness`, `informativeness` of its states, see
+        `globalworkspace.evaluation.disentanglement`; with fewer than 200 rows it is left out, and
+        without scikit-learn there is MIG alone.
+
+    Raises:
+        DataError: If domains share no states.
+    """
+    if workspace.topology == "direct":
+        raise DataError("Direct translators share no states, of which factors could be told.")
+    standard = held_out.standard(workspace)
+    known = known_factors(workspace, held_out)
+    rows, found = {}, {}
+    for source in standard:
+        some = _rows_that_tell(standard, source, known)[:most]
+        rows[source] = len(some) if known else 0
+        if known and len(some) >= FEWEST_SCORED:
+            codes = states(workspace, standard, source, some).cpu().double()
+            told = {name: values[some] for name, values in known.items()}
+            found[source] = disentangled(codes, told)
+    return {"rows": rows, "scores": found}
+
+
+def _rows_that_tell(standard: Table, source: str, known: Mapping[str, Tensor]) -> Tensor:
+    """Rows that have the source and every factor."""
+    rows = standard[source].present
+    for values in known.values():
+        rows = rows & values.isfinite().all(dim=1)
+    return rows.nonzero().flatten()
 
 
 def _of_domain(

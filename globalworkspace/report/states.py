@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalworkspace.data.table import Table
-from globalworkspace.evaluation.disentanglement import dci, mig
+from globalworkspace.evaluation.disentanglement import FEWEST, SCORES, disentangled
 from globalworkspace.evaluation.factors import known_factors, label
 from globalworkspace.evaluation.retrieval import shared_states, states
 from globalworkspace.fusion import State
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from globalworkspace.experiment import Experiment
 
 _ITEMS, _JUDGED, _MOST_CLASSES, _MOST_DOMAINS, _MOST_FACTORS = 300, 2000, 40, 8, 40
-_FEWEST = 200
-"""Rows below which scores are chance."""
-_SCORES = ("MIG", "disentanglement", "completeness", "informativeness")
 _WALKS, _STEPS = 4, (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 
@@ -206,7 +203,7 @@ def dimensions(experiment: Experiment) -> Section | None:
             continue
         code = states(workspace, standard, source, rows).cpu().double()
         shares = torch.stack([_told(code, values[rows]) for values in factors.values()])
-        if len(rows) >= _FEWEST:
+        if len(rows) >= FEWEST:
             scores.append([source, *_disentangled(code, {n: v[rows] for n, v in factors.items()})])
         best = shares.max(dim=1)
         most = ", ".join(
@@ -237,29 +234,14 @@ def dimensions(experiment: Experiment) -> Section | None:
         "DCI: whether a dimension is for one factor (disentanglement), a factor in one dimension "
         "(completeness), and how well factors are told at all (R²). A workspace is not trained for "
         "any of them.",
-        parts=[*figures, *([Grid(headings=["from", *_SCORES], rows=scores)] if scores else [])],
+        parts=[*figures, *([Grid(headings=["from", *SCORES], rows=scores)] if scores else [])],
     )
 
 
 def _disentangled(code: Tensor, factors: Mapping[str, Tensor]) -> list[str]:
     """MIG and DCI of codes, as text; empty where they cannot be had."""
-    single = {
-        name: values.argmax(dim=1) if values.shape[1] > 2 else _angle_or_number(values)
-        for name, values in factors.items()
-    }
-    gaps = mig(code, single)
-    found = dci(code, factors) or {}
-    mean = f"{sum(gaps.values()) / len(gaps):.3f}" if gaps else ""
-    return [mean, *(f"{found[n]:.3f}" if n in found else "" for n in _SCORES[1:])]
-
-
-def _angle_or_number(values: Tensor) -> Tensor:
-    """A number as it is; two columns are an angle's, or those of two classes."""
-    if values.shape[1] == 1:
-        return values[:, 0]
-    if bool(((values == 0) | (values == 1)).all()):
-        return values.argmax(dim=1)
-    return torch.atan2(values[:, 1], values[:, 0])
+    found = disentangled(code, factors)
+    return [f"{found[name]:.3f}" if name in found else "" for name in SCORES]
 
 
 def _told(code: Tensor, values: Tensor) -> Tensor:

@@ -108,6 +108,34 @@ def test_a_config_asks_for_it():
     assert set(judge(workspace, held_out)["domains"]) == {"left", "right"}
 
 
+def test_a_dimension_for_each_factor_is_disentangled_and_a_mixture_is_not():
+    from globalworkspace.evaluation.disentanglement import SCORES, disentangled
+
+    numbers = draw(600, 3)
+    known = {f"n{k}": numbers[:, k : k + 1].double() for k in range(3)}
+    turned = torch.linalg.qr(draw(3, 3, seed=4)).Q
+    apart, mixed = (disentangled(codes.double(), known) for codes in (numbers, numbers @ turned))
+    assert set(apart) <= set(SCORES) and "MIG" in apart
+    for name in set(apart) - {"informativeness"}:
+        assert apart[name] > mixed[name] + 0.2, name
+
+
+def test_an_evaluation_tells_it_of_each_domain():
+    from globalworkspace.evaluation.factors import disentanglement
+
+    values = draw(500, 2)
+    cells = {"left": values[:, :1].clone(), "right": values @ draw(2, 3, seed=1)}
+    table = Table.from_columns(cells)
+    workspace = GlobalWorkspace({"left": Vector(1), "right": Vector(3)}, dim=4)
+    workspace.fit_standardizers(cells)
+    found = disentanglement(workspace, HeldOut(raw=table, latents=table))
+    assert found["rows"] == {"left": 500, "right": 500}
+    assert set(found["scores"]) == {"left", "right"} and "MIG" in found["scores"]["left"]
+    few = table.select(range(150))
+    told = disentanglement(workspace, HeldOut(raw=few, latents=few))
+    assert told == {"rows": {"left": 150, "right": 150}, "scores": {}}
+
+
 def test_without_rows_there_is_nothing_to_tell_and_without_states_an_error():
     workspace, held_out = trained()
     few = held_out.latents.select(range(30))

@@ -22,7 +22,8 @@ def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -
     """The same shapes but for one respect, in which each clearly differs.
 
     A class becomes another; a colour is at least 0.4 away in RGB, a size 3 pixels, a place 6
-    pixels across or along, a direction 60 degrees. New values are drawn from the data set's own distribution.
+    pixels across or along, a direction 60 degrees. New values are drawn from the data set's own
+    distribution.
 
     Args:
         shapes: N shapes.
