@@ -54,7 +54,7 @@ class Recipe:
     """Name -> `kind` and settings of an augmentation that its objectives see rows through."""
     choices: tuple[Setting, ...] = ({},)
     """What `label_efficiency` tunes: strengths of `build`, and under `decay` a factor of
-    `usual_decay`; every recipe has equally many."""
+    `usual_decay`. Those of the core have four each: as many tries, as fair."""
     cost: float = 1.0
     """Of one of its steps, in those of `default`: where compute shall match, it takes as many more
     steps."""
