@@ -3,12 +3,13 @@
     python tests/benchmarks/fusemix.py       # some 30 minutes; goes on where it was stopped
 
 Contrastive alone on N pairs of frozen latents, no other row; the same networks for all (`mlp`, two
-layers of 256, not the paper's adapters). *clean*: the pairs as they are; *FuseMix*: both domains mixed by one coefficient with one partner; *broken*:
-each domain by a coefficient of its own. Each method tries four settings for each N (300 or 1,000
-steps; weight decay 0.1 without dropout, or 1 with dropout 0.3), judged by held-out pairs: twice
-a fifth of the pairs of a draw that is not reported. Then five draws of N pairs, all of them trained
-on, judged by test rows: 1,000 shapes, 251 emoji of families without a relative in training, 500
-spoken captions. Beside them ridge and CCA, tuned by cross-validation on the pairs.
+layers of 256, not the paper's adapters). *clean*: the pairs as they are; *FuseMix*: both domains
+mixed by one coefficient with one partner; *broken*: each domain by a coefficient of its own. Each
+method tries four settings for each N (300 or 1,000 steps; weight decay 0.1 without dropout, or 1
+with dropout 0.3), judged by held-out pairs: twice a fifth of the pairs of a draw that is not
+reported. Then five draws of N pairs, all of them trained on, judged by test rows: 1,000 shapes, 251
+emoji of families without a relative in training, 500 spoken captions. Beside them ridge and CCA,
+tuned by cross-validation on the pairs.
 
 Writes docs/results/fusemix.{md,json,png} and the fusemix_ figures of claims.json.
 """
