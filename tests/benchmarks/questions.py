@@ -422,7 +422,7 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
         heads = ["another row's", *(f"its own, other {each}" for each in negatives[1:])]
         text += [
             "",
-            "A caption against " + "; AUROC / accuracy, mean over the seeds (0.5: chance):",
+            "A picture's own caption against others: AUROC / accuracy, mean over the seeds.",
         ]
         text += ["", f"| by | pairs | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
         for arm, label in ({"CCA": "CCA"} | RECIPES).items():
