@@ -5,14 +5,13 @@
 Pictures, captions and attributes of Simple Shapes (the shipped VAE, MiniLM, columns), 2,000 rows of
 20,000 matched, each other one in one domain. A workspace with equal weights (*fixed*) is trained,
 then frozen; key-query attention alone is trained on the matched rows: on clean ones, or with one
-domain of half of the rows corrupted: by Gaussian noise, or by the two kinds of noise, another
-row's latents and blank ones that are not the one it is judged by. *Random* draws weights as
-softmax(U / 0.2). All three domains are fused, one of them corrupted, and decoded to each; the error
-is the mean over targets and over which domain is corrupted, on 1,000 test rows. *Without it* leaves
-the corrupted domain out: what one could do who knows which it is. Noise of up to 4 standard
-deviations is trained on, never more. *Missing at
-random*: each domain of a test row is missing with a chance of one third (one at least is left), and
-so it is, in a second training, of the 2,000 matched rows.
+domain of half of the rows corrupted: by Gaussian noise, or by the two kinds of noise, another row's
+latents and blank ones that are not the one it is judged by. *Random* draws weights as softmax(U /
+0.2). All three domains are fused, one of them corrupted, and decoded to each; the error is the mean
+over targets and over which domain is corrupted, on 1,000 test rows. *Without it* leaves the
+corrupted domain out: what one could do who knows which it is. Noise of up to 4 standard deviations
+is trained on, never more. *Missing at random*: each domain of a test row is missing with a chance
+of one third (one at least is left), and so it is, in a second training, of the 2,000 matched rows.
 
 Writes docs/results/selection.{md,json,png}.
 """
