@@ -15,6 +15,9 @@ DISTRIBUTIONS = [
     ".",
     "plugins/attributes",
     "plugins/audio",
+    "plugins/fusemix",
+    "plugins/mmvm",
+    "plugins/probes",
     "plugins/shapes",
     "plugins/text",
     "plugins/vision",
@@ -31,47 +34,64 @@ def run(*command: object, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A throw-away environment with the wheels; it sees the libraries of the running one."""
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Distribution -> its wheel."""
     folder = tmp_path_factory.mktemp("wheels")
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        folder / "wheels",
-    ]
-    run(*build, *(ROOT / name for name in DISTRIBUTIONS), cwd=folder)
-    home = folder / "venv"
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "-w", folder)
+    sources = [ROOT / name for name in DISTRIBUTIONS]
+    run(sys.executable, "-m", "pip", "wheel", *options, *sources, cwd=folder)
+    found = {file.name.split("-")[0]: file for file in folder.glob("*.whl")}
+    assert len(found) == len(DISTRIBUTIONS)
+    return found
+
+
+def environment_of(home: Path, wheels: list[Path]) -> Path:
+    """A throw-away environment with the wheels; it sees the libraries of the running one."""
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin" / "python"
-    purelib = Path(
-        run(
-            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
-        ).strip()
-    )
-    wheels = sorted((folder / "wheels").glob("*.whl"))
-    assert len(wheels) == len(DISTRIBUTIONS)
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        *wheels,
-        cwd=folder,
-    )
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    purelib = Path(run(python, "-c", where, cwd=home).strip())
+    options = ("--python", python, "install", "--quiet", "--no-deps", "--no-index")
+    run(sys.executable, "-m", "pip", *options, *wheels, cwd=home)
     # Last: with it pip would also see the running environment's editable installs.
     (purelib / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return home
+
+
+@pytest.fixture(scope="module")
+def wheel_environment(tmp_path_factory: pytest.TempPathFactory, wheels: dict[str, Path]) -> Path:
+    """An environment with all of them."""
+    return environment_of(tmp_path_factory.mktemp("all"), sorted(wheels.values()))
+
+
+ALONE = """
+import importlib.util
+import sys
+from globalworkspace.registry import get_registry
+
+name = sys.argv[1]
+registry = get_registry()
+working = {p.name for p in registry.plugins if p.error is None}
+assert working == {"core", name}, registry.plugins
+own = [entry for entry in registry.registrations if entry.owner == name]
+for entry in own:
+    assert entry.load() is not None
+for other in {p.name for p in registry.plugins} - working:  # seen, but no code of theirs
+    assert importlib.util.find_spec(f"globalworkspace_{other}") is None, other
+print(len(own))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [Path(path).name for path in DISTRIBUTIONS[1:]])
+def test_each_add_on_works_alone_with_the_core(
+    tmp_path: Path, wheels: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [wheels["globalworkspace"], wheels[f"globalworkspace_{name}"]]
+    home = environment_of(tmp_path / "venv", chosen)
+    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", name)
+    printed = run(home / "bin" / "python", "-W", "error", "-c", ALONE, name, cwd=tmp_path)
+    assert int(printed) >= 1
 
 
 @pytest.mark.slow
@@ -89,6 +109,9 @@ def test_wheels_alone_list_every_plugin_as_working(wheel_environment: Path, tmp_
         "core",
         "attributes",
         "audio",
+        "fusemix",
+        "mmvm",
+        "probes",
         "shapes",
         "text",
         "vision",
