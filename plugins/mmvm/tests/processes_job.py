@@ -15,6 +15,7 @@ from globalworkspace.given_latents import GivenLatents
 from globalworkspace.processes import current_processes
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     chance = torch.Generator().manual_seed(0)
     cells = {name: torch.randn(200, size, generator=chance) for name, size in DIMS.items()}
     workspace = GlobalWorkspace(
@@ -30,3 +31,4 @@ if __name__ == "__main__":
     if current_processes().first:
         losses = [entry["loss"] for entry in history if "loss" in entry]
         torch.save({"losses": torch.tensor(losses), "weights": weights}, sys.argv[1])
+    current_processes().wait()  # so that they leave their group together
