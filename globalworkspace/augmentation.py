@@ -80,6 +80,15 @@ class Noise(Augmentation):
         }
 
 
+def partners(number: int, generator: torch.Generator) -> Tensor:
+    """Another row for each of `number` rows, (number,) int64: its successor in a random order.
+
+    No two rows are each other's, where there are more than two.
+    """
+    order = torch.randperm(number, generator=generator)
+    return order.roll(1)[order.argsort()]
+
+
 def noise_like(latents: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal values of the shape, device and dtype of some latents."""
     noise = onto(torch.randn(latents.shape, generator=generator), latents.device)

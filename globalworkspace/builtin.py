@@ -107,46 +107,18 @@ def register_augmentations(register: Register) -> None:
 
 @hookimpl
 def register_recipes(register: Register) -> None:
-    register(
-        "default",
-        "globalworkspace.recipes:DEFAULT",
-        summary="translation, contrastive, synthetic pairs and late cycles",
-    )
-    register(
-        "supervised",
-        "globalworkspace.recipes:SUPERVISED",
-        summary="translation and contrastive on the matched rows",
-    )
-    register(
-        "paper",
-        "globalworkspace.recipes:PAPER",
-        summary="the paper's four families, symmetric",
-    )
-    register(
-        "contrastive-only",
-        "globalworkspace.recipes:CONTRASTIVE_ONLY",
-        summary="contrastive on the matched rows",
-    )
-    register(
-        "translation-only",
-        "globalworkspace.recipes:TRANSLATION_ONLY",
-        summary="translation on the matched rows",
-    )
-    register(
-        "no-workspace",
-        "globalworkspace.recipes:NO_WORKSPACE",
-        summary="direct translators with cycles",
-    )
-    register(
-        "no-cycles",
-        "globalworkspace.recipes:NO_CYCLES",
-        summary="the paper without its cycles",
-    )
-    register(
-        "no-demi-cycles",
-        "globalworkspace.recipes:NO_DEMI_CYCLES",
-        summary="the paper without its demi-cycles",
-    )
+    for kind, summary in (
+        ("default", "translation, contrastive, synthetic pairs and late cycles"),
+        ("supervised", "translation and contrastive on the matched rows"),
+        ("paper", "the paper's four families, symmetric"),
+        ("contrastive-only", "contrastive on the matched rows"),
+        ("translation-only", "translation on the matched rows"),
+        ("no-workspace", "direct translators with cycles"),
+        ("no-cycles", "the paper without its cycles"),
+        ("no-demi-cycles", "the paper without its demi-cycles"),
+    ):
+        name = kind.upper().replace("-", "_")
+        register(kind, f"globalworkspace.recipes:{name}", summary=summary)
 
 
 @hookimpl

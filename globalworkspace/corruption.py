@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from globalworkspace.augmentation import Augmentation, noise_like, shaken
+from globalworkspace.augmentation import Augmentation, noise_like, partners, shaken
 from globalworkspace.errors import ConfigError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.moving import onto
@@ -67,21 +67,20 @@ class Corruption(Augmentation):
         some = next(iter(latents.values()))
         number, device = len(some), some.device
         drawn = onto(torch.rand(number, 4, generator=generator), device)
-        order = onto(torch.randperm(number, generator=generator), device)
+        another = onto(partners(number, generator), device)
         hit = drawn[:, 0] < self.share
         which = (drawn[:, 1] * len(latents)).long()
         kind = (drawn[:, 2] * len(self.kinds)).long()
         view = {}
         for index, (name, values) in enumerate(latents.items()):
-            level = self.scale * drawn[:, 3:].to(values.dtype)
-            made = {
-                "noise": shaken(values, specs[name], level * noise_like(values, generator)),
-                "other": values[order.roll(1)[order.argsort()]],
-                "blank": torch.zeros_like(values),
-            }
             shown = values
             for k, each in enumerate(self.kinds):
+                if each == "noise":
+                    level = self.scale * drawn[:, 3:].to(values.dtype)
+                    made = shaken(values, specs[name], level * noise_like(values, generator))
+                else:
+                    made = values[another] if each == "other" else torch.zeros_like(values)
                 here = hit & (which == index) & (kind == k)
-                shown = torch.where(here[:, None], made[each], shown)
+                shown = torch.where(here[:, None], made, shown)
             view[name] = shown
         return view

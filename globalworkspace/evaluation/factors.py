@@ -151,8 +151,7 @@ def factors(
     Raises:
         DataError: If domains share no states.
     """
-    if workspace.topology == "direct":
-        raise DataError("Direct translators share no states, of which factors could be told.")
+    _refuse_direct(workspace)
     standard = held_out.standard(workspace)
     known = known_factors(workspace, held_out)
     told: dict[str, Any] = {}
@@ -188,8 +187,7 @@ def disentanglement(
     Raises:
         DataError: If domains share no states.
     """
-    if workspace.topology == "direct":
-        raise DataError("Direct translators share no states, of which factors could be told.")
+    _refuse_direct(workspace)
     standard = held_out.standard(workspace)
     known = known_factors(workspace, held_out)
     rows, found = {}, {}
@@ -201,6 +199,11 @@ def disentanglement(
             told = {name: values[some] for name, values in known.items()}
             found[source] = disentangled(codes, told)
     return {"rows": rows, "scores": found}
+
+
+def _refuse_direct(workspace: GlobalWorkspace) -> None:
+    if workspace.topology == "direct":
+        raise DataError("Direct translators share no states, of which factors could be told.")
 
 
 def _rows_that_tell(standard: Table, source: str, known: Mapping[str, Tensor]) -> Tensor:

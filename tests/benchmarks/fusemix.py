@@ -29,8 +29,8 @@ from claims import record
 from globalworkspace_fusemix.mixing import FuseMix
 from results_page import RESULTS, head, keep, paragraph, plus_minus
 from small_sets import SmallSet, quiet, small_set
+from spoken_captions import cosine
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from globalworkspace import Augmentation, GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.closed_form import cca, retrieval_error, ridge, split_folds
@@ -164,11 +164,6 @@ def closed_form(
         likeness = cosine(joint.project_x(x_test), joint.project_y(y_test))
         found = {there: likeness, back: likeness.T}
     return {name: recall_at(similarity) for name, similarity in found.items()}
-
-
-def cosine(first: Tensor, second: Tensor) -> Tensor:
-    """(A, B) of rows."""
-    return normalize(first.double()) @ normalize(second.double()).T
 
 
 def identity_errors(seeds: int = 20) -> tuple[list[float], list[float]]:

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from globalworkspace.augmentation import Augmentation
+from globalworkspace.augmentation import Augmentation, partners
 from globalworkspace.errors import ConfigError, DomainError
 from globalworkspace.latents import LatentSpec
 from globalworkspace.moving import onto
@@ -104,17 +104,13 @@ class FuseMix(Augmentation):
         def shares() -> Tensor:
             return coefficients(self.alpha, drawn, generator)
 
-        def partners() -> Tensor:
-            order = torch.randperm(number, generator=generator)
-            return order.roll(1)[order.argsort()]
-
         share = shares() if self.share != "partner" else None
-        partner = partners() if self.share != "coefficient" else None
+        partner = partners(number, generator) if self.share != "coefficient" else None
         return {
             name: _mixed(
                 values,
                 shares() if share is None else share,
-                partners() if partner is None else partner,
+                partners(number, generator) if partner is None else partner,
             )
             for name, values in latents.items()
         }
