@@ -7,9 +7,10 @@ measured figure and not assumed to be 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -67,6 +68,64 @@ def known_factors(workspace: GlobalWorkspace, held_out: HeldOut) -> dict[str, Te
     return found
 
 
+@attrs.frozen(eq=False)
+class _Probe:
+    """What a ridge regression told of rows it had not seen, in standard columns of its targets."""
+
+    names: Sequence[str]
+    widths: Sequence[int]
+    told: Tensor
+    """(rows, K)."""
+    truth: Tensor
+    scale: Tensor
+    """(K,) standard deviation of the columns before they were made standard."""
+    by_chance: Sequence[tuple[Tensor, Tensor]]
+    """The same told and truth with the targets' rows permuted."""
+
+    def scores(self, told: Tensor, truth: Tensor) -> list[float]:
+        """R² of each target, its columns weighted by their variance."""
+        spread = (truth - truth.mean(dim=0)).square().mean(dim=0) * self.scale.square()
+        error = (told - truth).square().mean(dim=0) * self.scale.square()
+        shares = zip(error.split(self.widths), spread.split(self.widths), strict=True)
+        return [float(1 - wrong.sum() / all_.sum().clamp(min=1e-12)) for wrong, all_ in shares]
+
+    def row_errors(self) -> Tensor:
+        """(rows,) each row's share of 1 - R², all targets together; they sum to it."""
+        spread = (self.truth - self.truth.mean(dim=0)).square() * self.scale.square()
+        error = (self.told - self.truth).square() * self.scale.square()
+        return error.sum(dim=1) / spread.sum().clamp(min=1e-12)
+
+
+def _probe(inputs: Tensor, targets: Mapping[str, Tensor], seed: int, draws: int) -> _Probe | None:
+    """A probe, or None where no target varies; see `explained`."""
+    if len(inputs) < FEWEST:
+        raise DataError(f"{len(inputs)} rows are too few for a probe; give {FEWEST} or more.")
+    chance = derived_generator(seed, "probe")
+    order = torch.randperm(len(inputs), generator=chance)
+    fitted, judged = order[: len(order) // 2], order[len(order) // 2 :]
+    varying = {
+        name: values.double().cpu()
+        for name, values in targets.items()
+        if float(values[fitted].double().var(dim=0).sum()) > 1e-12
+        and float(values[judged].double().var(dim=0).sum()) > 1e-12
+    }
+    if not varying:
+        return None
+    x, y = _standard(inputs.double().cpu(), fitted), torch.cat(list(varying.values()), dim=1)
+    scale = y[fitted].std(dim=0).clamp(min=1e-9)
+    y = (y - y[fitted].mean(dim=0)) / scale
+    found = ridge(x[fitted], y[fitted], seed=seed)
+    # rows of both halves: judged by rows in order, a chance slope that happens to be right gains
+    mixed = [y[torch.randperm(len(y), generator=chance)] for _ in range(draws)]
+    by_chance: list[tuple[Tensor, Tensor]] = []
+    if mixed:
+        told = ridge(x[fitted], torch.cat(mixed, dim=1)[fitted], [found.alpha])(x[judged])
+        truths = [some[judged] for some in mixed]
+        by_chance = list(zip(told.split(y.shape[1], dim=1), truths, strict=True))
+    widths = [values.shape[1] for values in varying.values()]
+    return _Probe(list(varying), widths, found(x[judged]), y[judged], scale, by_chance)
+
+
 def explained(
     inputs: Tensor, targets: Mapping[str, Tensor], *, seed: int = 0
 ) -> dict[str, dict[str, float]]:
@@ -88,41 +147,43 @@ def explained(
     Raises:
         DataError: If there are fewer than 40 rows.
     """
-    if len(inputs) < FEWEST:
-        raise DataError(f"{len(inputs)} rows are too few for a probe; give {FEWEST} or more.")
-    chance = derived_generator(seed, "probe")
-    order = torch.randperm(len(inputs), generator=chance)
-    fitted, judged = order[: len(order) // 2], order[len(order) // 2 :]
-    varying = {
-        name: values.double().cpu()
-        for name, values in targets.items()
-        if float(values[fitted].double().var(dim=0).sum()) > 1e-12
-        and float(values[judged].double().var(dim=0).sum()) > 1e-12
-    }
-    if not varying:
+    probe = _probe(inputs, targets, seed, _DRAWS)
+    if probe is None:
         return {}
-    x, y = _standard(inputs.double().cpu(), fitted), torch.cat(list(varying.values()), dim=1)
-    scale = y[fitted].std(dim=0).clamp(min=1e-9)
-    y = (y - y[fitted].mean(dim=0)) / scale
-    widths = [values.shape[1] for values in varying.values()]
-
-    def scores(told: Tensor, truth: Tensor) -> list[float]:
-        spread = (truth - truth.mean(dim=0)).square().mean(dim=0) * scale.square()
-        error = (told - truth).square().mean(dim=0) * scale.square()
-        shares = zip(error.split(widths), spread.split(widths), strict=True)
-        return [float(1 - wrong.sum() / all_.sum().clamp(min=1e-12)) for wrong, all_ in shares]
-
-    found = ridge(x[fitted], y[fitted], seed=seed)
-    values, null = scores(found(x[judged]), y[judged]), [0.0] * len(widths)
-    # rows of both halves: judged by rows in order, a chance slope that happens to be right gains
-    mixed = [y[torch.randperm(len(y), generator=chance)] for _ in range(_DRAWS)]
-    by_chance = ridge(x[fitted], torch.cat(mixed, dim=1)[fitted], [found.alpha])(x[judged])
-    for told, truth in zip(by_chance.split(y.shape[1], dim=1), mixed, strict=True):
-        null = [max(pair) for pair in zip(null, scores(told, truth[judged]), strict=True)]
+    null = [0.0] * len(probe.names)
+    for told, truth in probe.by_chance:
+        null = [max(pair) for pair in zip(null, probe.scores(told, truth), strict=True)]
+    values = probe.scores(probe.told, probe.truth)
     return {
         name: {"explained": value, "null": limit}
-        for name, value, limit in zip(varying, values, null, strict=True)
+        for name, value, limit in zip(probe.names, values, null, strict=True)
     }
+
+
+def advantage(first: Tensor, second: Tensor, targets: Tensor, *, seed: int = 0) -> dict[str, float]:
+    """How much more of the targets one input tells than another, on the same unseen rows.
+
+    Args:
+        first: (N, D).
+        second: (N, E) of the same rows.
+        targets: (N, k).
+        seed: Of the halves and the null.
+
+    Returns:
+        `more`: the difference of R². `null`: the largest of 19 where each row's two errors change
+        places by chance, as they may where both tell as much; or 0. Both are 0 if the targets do
+        not vary.
+
+    Raises:
+        DataError: If there are fewer than 40 rows.
+    """
+    probes = [_probe(inputs, {"": targets}, seed, 0) for inputs in (first, second)]
+    if probes[0] is None or probes[1] is None:
+        return {"more": 0.0, "null": 0.0}
+    gains = probes[1].row_errors() - probes[0].row_errors()
+    chance = derived_generator(seed, "advantage")
+    signs = 2.0 * torch.randint(2, (_DRAWS, len(gains)), generator=chance).double() - 1.0
+    return {"more": float(gains.sum()), "null": max(float((signs @ gains).max()), 0.0)}
 
 
 def _standard(values: Tensor, fitted: Tensor) -> Tensor:
@@ -146,7 +207,8 @@ def factors(
         `factors`: source domain -> factor -> `explained` and `null`. `domains`: domain -> `own`,
         what its own states tell of its latents; `from`: every other domain -> what its states tell
         of them; `shared`: the largest of these, or 0 where it is not above all their nulls;
-        `private`: how much more its own states tell. What fewer than 40 rows hold is left out.
+        `private`: how much more its own states tell than those of the domain that tells most, or
+        0 where that is not above its null (`advantage`). What fewer than 40 rows hold is left out.
 
     Raises:
         DataError: If domains share no states.
@@ -220,8 +282,7 @@ def _of_domain(
     """What states tell of one domain's standard latents."""
     probes: dict[str, dict[str, float]] = {}
     for source in standard:
-        both = standard[source].present & standard[target].present
-        rows = both.nonzero().flatten()[:most]
+        rows = (standard[source].present & standard[target].present).nonzero().flatten()[:most]
         if len(rows) >= FEWEST:
             codes = states(workspace, standard, source, rows)
             found = explained(codes, {target: standard[target].take(rows)}, seed=seed)
@@ -233,9 +294,15 @@ def _of_domain(
     most_by_chance = max((probe["null"] for probe in probes.values()), default=0.0)
     shared = max((probe["explained"] for probe in probes.values()), default=0.0)
     shared = shared if shared > most_by_chance else 0.0
+    more = {"more": own["explained"], "null": own["null"]}
+    if shared:
+        best = max(probes, key=lambda source: probes[source]["explained"])
+        rows = (standard[best].present & standard[target].present).nonzero().flatten()[:most]
+        own_states, others = (states(workspace, standard, name, rows) for name in (target, best))
+        more = advantage(own_states, others, standard[target].take(rows), seed=seed)
     return {
         "own": own,
         "from": probes,
         "shared": shared,
-        "private": max(own["explained"] - shared, 0.0),
+        "private": more["more"] if more["more"] > more["null"] else 0.0,
     }

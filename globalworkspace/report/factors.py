@@ -33,7 +33,8 @@ def factors_section(experiment: Experiment) -> Section | None:
         note="Share of the variance that a straight line through the states of a domain tells, on "
         "rows that it was not fitted on. A dot: no more than chance, that is, not above the "
         "largest of 19 probes whose rows were permuted. Shared is the most that another domain's "
-        "states tell of a domain's latents; private is how much more its own states tell.",
+        "states tell of a domain's latents; private is how much more its own states tell, or 0 "
+        "where that is no more than chance.",
         parts=parts,
     )
 

@@ -1,4 +1,4 @@
-"""The conformance kit: does a domain module, an objective or an evaluation keep its contract?
+"""The conformance kit: does a domain module, or whatever else a plugin brings, keep its contract?
 
 In a test suite, subclass a class and give it what to judge::
 
@@ -20,8 +20,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from globalworkspace.testing.augmentation import check_augmentation as check_augmentation
     from globalworkspace.testing.checks import ConformanceError as ConformanceError
     from globalworkspace.testing.checks import Failure as Failure
+    from globalworkspace.testing.classes import AugmentationConformance as AugmentationConformance
     from globalworkspace.testing.classes import DomainConformance as DomainConformance
     from globalworkspace.testing.classes import EvaluationConformance as EvaluationConformance
     from globalworkspace.testing.classes import ObjectiveConformance as ObjectiveConformance
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
     from globalworkspace.testing.objective import check_objective as check_objective
 
 _HOME = {
+    "AugmentationConformance": "classes",
     "ConformanceError": "checks",
     "DomainConformance": "classes",
     "EvaluationConformance": "classes",
     "Failure": "checks",
     "ObjectiveConformance": "classes",
+    "check_augmentation": "augmentation",
     "check_domain": "domain",
     "check_evaluation": "evaluation",
     "check_objective": "objective",

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
 
+from globalworkspace.augmentation import Augmentation
 from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.base import Evaluation, HeldOut
+from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Objective
+from globalworkspace.testing.augmentation import (
+    AUGMENTATION_CHECKS,
+    TOY_SPECS,
+    AugmentationSubject,
+)
 from globalworkspace.testing.checks import Check, NotJudged, run_check
 from globalworkspace.testing.domain import DOMAIN_CHECKS
 from globalworkspace.testing.evaluation import EVALUATION_CHECKS, EvaluationSubject, given
@@ -118,3 +125,26 @@ class EvaluationConformance:
         """What the checks get."""
         pair = given(workspace, held_out)
         return EvaluationSubject(evaluation, tuple(self.domains), self.plugin, pair)
+
+
+@_with_tests(AUGMENTATION_CHECKS)
+class AugmentationConformance:
+    """Subclass it as `TestSomething` with the fixture `augmentation`.
+
+    It is tried on rows of two continuous latents, or on those that a fixture `specs` describes.
+    """
+
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def specs(self) -> Mapping[str, LatentSpec]:
+        """Domain -> what the latents are made of."""
+        return TOY_SPECS
+
+    @pytest.fixture
+    def subject(
+        self, augmentation: Augmentation, specs: Mapping[str, LatentSpec]
+    ) -> AugmentationSubject:
+        """What the checks get."""
+        return AugmentationSubject(augmentation, specs, self.plugin)

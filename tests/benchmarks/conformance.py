@@ -16,12 +16,14 @@ from claims import record
 
 from globalworkspace.testing import (
     ConformanceError,
+    check_augmentation,
     check_domain,
     check_evaluation,
     check_objective,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "testing"))
+from broken_augmentations import BROKEN_AUGMENTATIONS  # noqa: E402
 from broken_evaluations import BROKEN_EVALUATIONS  # noqa: E402
 from broken_modules import BROKEN, cells, make  # noqa: E402
 from broken_objectives import BROKEN_OBJECTIVES  # noqa: E402
@@ -46,13 +48,15 @@ def caught(broken: Mapping[Any, str], check: Any) -> int:
 
 
 def measure() -> dict[str, int]:
-    """The two figures of domain modules; objectives and evaluations are printed beside them."""
+    """The two figures of domain modules; the other kinds are printed beside them."""
     modules = caught(BROKEN, lambda cls: check_domain(make(cls), cells()))
     objectives = caught(BROKEN_OBJECTIVES, lambda cls: check_objective(cls()))
     evaluations = caught(BROKEN_EVALUATIONS, check_evaluation)
+    augmentations = caught(BROKEN_AUGMENTATIONS, lambda cls: check_augmentation(cls()))
     print(f"domain modules: {modules} of {len(BROKEN)} caught")
     print(f"objectives: {objectives} of {len(BROKEN_OBJECTIVES)} caught")
     print(f"evaluations: {evaluations} of {len(BROKEN_EVALUATIONS)} caught")
+    print(f"augmentations: {augmentations} of {len(BROKEN_AUGMENTATIONS)} caught")
     return {
         "conformance_broken_modules": len(BROKEN),
         "conformance_broken_modules_caught": modules,

@@ -8,7 +8,7 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.components import build_evaluations
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
-from globalworkspace.evaluation.factors import explained, factors
+from globalworkspace.evaluation.factors import advantage, explained, factors
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
 
@@ -60,6 +60,37 @@ def test_the_null_is_calibrated_where_there_is_something_to_tell():
     x = draw(4000, 3)
     told = explained(x, {"y": x[:, :1] + draw(4000, 1, seed=1)})
     assert told["y"]["null"] < 0.01
+
+
+def told_by(inputs, seed):
+    """x with noise, `inputs` times as strong."""
+    x = draw(200, 2, seed=seed)
+    return x, [x + scale * draw(200, 2, seed=seed + k) for k, scale in enumerate(inputs, 500)]
+
+
+def test_the_better_of_two_inputs_tells_more_than_chance():
+    for seed in range(5):
+        x, (good, bad) = told_by((0.3, 1.0), seed)
+        found = advantage(good, bad, x, seed=seed)
+        apart = explained(good, {"x": x}, seed=seed)["x"]["explained"]
+        apart -= explained(bad, {"x": x}, seed=seed)["x"]["explained"]
+        assert found["more"] == pytest.approx(apart, abs=1e-9)
+        assert found["more"] > found["null"] > 0
+        assert advantage(bad, good, x, seed=seed)["more"] == pytest.approx(-apart, abs=1e-9)
+
+
+def test_of_two_alike_one_is_ahead_about_one_time_in_twenty():
+    ahead = 0
+    for seed in range(100):
+        x, alike = told_by((0.7, 0.7), seed)
+        found = advantage(*alike, x, seed=seed)
+        ahead += found["more"] > found["null"]
+    assert ahead <= 12
+
+
+def test_what_does_not_vary_gives_no_advantage():
+    same = advantage(draw(80, 2), draw(80, 2, seed=1), torch.ones(80, 1))
+    assert same == {"more": 0.0, "null": 0.0}
 
 
 def test_too_few_rows_are_refused():

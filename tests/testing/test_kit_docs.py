@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from globalworkspace.testing.augmentation import AUGMENTATION_CHECKS
 from globalworkspace.testing.domain import DOMAIN_CHECKS
 from globalworkspace.testing.evaluation import EVALUATION_CHECKS
 from globalworkspace.testing.objective import OBJECTIVE_CHECKS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing-a-plugin.md"
-ALL = [*DOMAIN_CHECKS, *OBJECTIVE_CHECKS, *EVALUATION_CHECKS]
+ALL = [*DOMAIN_CHECKS, *OBJECTIVE_CHECKS, *EVALUATION_CHECKS, *AUGMENTATION_CHECKS]
 
 
 def test_the_example_in_a_docstring_runs():
