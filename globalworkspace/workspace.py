@@ -111,10 +111,7 @@ class GlobalWorkspace(nn.Module):
         self.standardizers = nn.ModuleDict()
         self.fusion: Fusion = Mean(dim, "none")
         if topology == "shared":
-            with _seeded(seed, "fusion"):
-                self.fusion = get_registry().load("fusion", fusion)(
-                    dim, activation, **(fusion_options or {})
-                )
+            self.fusion = _fusion(fusion, fusion_options, dim, activation, seed)
         for name, module in domains.items() if isinstance(domains, Mapping) else domains:
             self._add(name, module)
         if not self._domains:
@@ -193,10 +190,7 @@ class GlobalWorkspace(nn.Module):
         """
         if self.topology == "direct":
             raise ConfigError("Direct translators fuse nothing; there is no fusion to replace.")
-        made = get_registry().load("fusion", kind)
-        with _seeded(self.seed, "fusion"):
-            fixed = {"dim": self.dim, "activation": self.fusion.activation}
-            fusion = construct(made, dict(options or {}), f'The fusion "{kind}"', fixed=fixed)
+        fusion = _fusion(kind, options, self.dim, self.fusion.activation, self.seed)
         self.fusion_kind = kind
         self.fusion = fusion.to(self.device, self.dtype).train(self.training)
 
@@ -568,6 +562,17 @@ def _network_choice(name: str, given: str | Mapping[str, Any]) -> dict[str, Any]
             '{"kind": "attention", "num_heads": 2}.'
         )
     return dict(choice)
+
+
+def _fusion(
+    kind: str, options: Mapping[str, Any] | None, dim: int, activation: str, seed: int
+) -> Fusion:
+    """A registered fusion; its first weights follow the seed."""
+    made = get_registry().load("fusion", kind)
+    fixed = {"dim": dim, "activation": activation}
+    with _seeded(seed, "fusion"):
+        found: Fusion = construct(made, dict(options or {}), f'The fusion "{kind}"', fixed=fixed)
+    return found
 
 
 class _seeded:

@@ -195,3 +195,8 @@ def test_a_domain_joins_in_the_dtype_of_the_workspace():
     ws = small_workspace().double()
     ws.add_domain("third", Vector(2))
     assert ws.encoder("third").input.weight.dtype == torch.float64
+
+
+def test_an_unknown_setting_of_the_fusion_is_named():
+    with pytest.raises(ConfigError, match='fusion "mean" has no setting "temperture"'):
+        small_workspace(fusion="mean", fusion_options={"temperture": 1.0})
