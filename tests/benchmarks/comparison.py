@@ -599,8 +599,8 @@ def draw(lines: Sequence[Mapping[str, Any]], file: Path) -> None:
                 style = "o-" if method in TRAINED else ".--"
                 axis.plot(PAIRS[name], means, style, color=f"C{index}", label=method, ms=4, lw=1.4)
                 axis.fill_between(PAIRS[name], lows, highs, color=f"C{index}", alpha=0.12, lw=0)
-            axis.set(xscale="log", title=f"{title}: {TITLES[what]}", xlabel="matched rows")
-            if what == "error":
+            axis.set(xscale="log", title=f"{title}\n{TITLES[what]}", xlabel="matched rows")
+            if (name, what) == ("shapes", "error"):
                 axis.set(yscale="log")
             axis.title.set_fontsize(9)
             axis.set_xticks(PAIRS[name], [f"{n:,}" for n in PAIRS[name]])
