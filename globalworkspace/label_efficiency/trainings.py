@@ -100,6 +100,13 @@ def shown_table(latents: Mapping[str, Tensor], pairs: int, reserved: int, seed: 
     matched, alone = split_rows(
         len(next(iter(latents.values()))), list(latents), pairs, reserved, seed
     )
+    return table_of_rows(latents, matched, alone)
+
+
+def table_of_rows(
+    latents: Mapping[str, Tensor], matched: Tensor, alone: Mapping[str, Tensor]
+) -> Table:
+    """Matched rows with every domain, then the rows of each domain alone; see `split_rows`."""
     rows = torch.cat([matched, *alone.values()])
     table = Table.from_columns(dict(latents)).select(rows)
     columns, start = {}, len(matched)

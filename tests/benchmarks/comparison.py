@@ -54,7 +54,11 @@ from globalworkspace.kernel_ridge import kernel_ridge
 from globalworkspace.label_efficiency import interval
 from globalworkspace.label_efficiency.baselines import BASELINES
 from globalworkspace.label_efficiency.jobs import run_jobs
-from globalworkspace.label_efficiency.trainings import shown_table, split_rows
+from globalworkspace.label_efficiency.trainings import (
+    shown_table,
+    split_rows,
+    table_of_rows,
+)
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.recipes import COST_MATCHED, COST_PAPER, Recipe, recipe, usual_decay
@@ -313,7 +317,7 @@ def held_out_error(data: SmallSet, method: str, pairs: int, choice: Mapping[str,
     matched, alone = _rows(data, pairs, TUNING_SEED)
     errors = []
     for training, held in split_folds(pairs, FOLDS, TUNING_SEED)[:TRIED]:
-        known = _known(data, matched[training], alone)
+        known = table_of_rows(data.training, matched[training], alone)
         workspace = trained(data, method, known, len(training), choice, TUNING_SEED)
         made = joined_by_training(workspace, known, method)
         x, y = standard_latents(workspace, data.training, matched[held])
@@ -344,19 +348,6 @@ def standard_latents(
 def _rows(data: SmallSet, pairs: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     number = len(next(iter(data.training.values())))
     return split_rows(number, list(data.specs), pairs, pairs, seed)
-
-
-def _known(data: SmallSet, matched: Tensor, alone: Mapping[str, Tensor]) -> Table:
-    rows = torch.cat([matched, *alone.values()])
-    table = Table.from_columns({name: x[rows] for name, x in data.training.items()})
-    columns, begin = {}, len(matched)
-    for name, own in alone.items():
-        mask = torch.zeros(len(rows), dtype=torch.bool)
-        mask[: len(matched)] = True
-        mask[begin : begin + len(own)] = True
-        columns[name] = table[name].keep(mask)
-        begin += len(own)
-    return Table(columns, table.origin)
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
