@@ -40,7 +40,7 @@ from typing import Any
 import attrs
 import torch
 from globalworkspace_mmvm import MixturePrior
-from results_page import RESULTS, head, keep, paragraph, plus_minus
+from results_page import RESULTS, head, keep, least_error, paragraph, plus_minus
 from small_sets import SmallSet, quiet, small_set
 from torch import Tensor
 
@@ -431,11 +431,7 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
             for choice in tries(cell["set"], cell["method"])
         ]
     )
-    chosen: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line in tuned:
-        key = (line["set"], line["pairs"], line["method"])
-        if key not in chosen or line["error"] < chosen[key]["error"]:
-            chosen[key] = line
+    chosen = least_error(tuned, ("set", "pairs", "method"))
     jobs: list[dict[str, Any]] = [
         {**cell, "seed": seed}
         | ({"setting": chosen[tuple(cell.values())]["judged"]} if cell["method"] in TRAINED else {})

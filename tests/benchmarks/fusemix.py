@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from claims import record
 from globalworkspace_fusemix.mixing import FuseMix
-from results_page import RESULTS, head, keep, paragraph, plus_minus
+from results_page import RESULTS, head, keep, least_error, paragraph, plus_minus
 from small_sets import SmallSet, quiet, small_set
 from spoken_captions import cosine
 from torch import Tensor
@@ -209,11 +209,7 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
             for choice in range(len(CHOICES))
         ]
     )
-    chosen: dict[tuple[str, int, str], dict[str, Any]] = {}
-    for line in tuned:
-        key = (line["set"], line["pairs"], line["method"])
-        if key not in chosen or line["error"] < chosen[key]["error"]:
-            chosen[key] = line
+    chosen = least_error(tuned, ("set", "pairs", "method"))
     jobs: list[dict[str, Any]] = [
         {"set": name, "pairs": pairs, "method": method, "seed": seed}
         | ({"choice": chosen[name, pairs, method]["judged"]} if method in ARMS else {})

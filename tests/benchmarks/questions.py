@@ -42,7 +42,7 @@ from globalworkspace_shapes.questions import (
     scenes_of_rooms,
     scenes_of_shapes,
 )
-from results_page import head, keep, paragraph, plus_minus
+from results_page import head, keep, least_error, paragraph, plus_minus
 from safetensors.torch import load_file, save_file
 from small_sets import quiet
 from torch import Tensor
@@ -357,11 +357,7 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
             for choice in range(len(CHOICES))
         ]
     )
-    chosen: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for line in tuned:
-        key = line["set"], line["arm"], line["pairs"]
-        if key not in chosen or line["error"] < chosen[key]["error"]:
-            chosen[key] = line
+    chosen = least_error(tuned, ("set", "arm", "pairs"))
     jobs: list[dict[str, Any]] = []
     for seed in range(args.seeds):
         for name in SETS:

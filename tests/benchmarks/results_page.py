@@ -59,6 +59,18 @@ def by_seed(
     return lines
 
 
+def least_error(
+    lines: Sequence[dict[str, Any]], names: Sequence[str]
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The values of some keys -> the line of tuning with the smallest error among theirs."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        key = tuple(line[name] for name in names)
+        if key not in found or line["error"] < found[key]["error"]:
+            found[key] = line
+    return found
+
+
 def plus_minus(values: Sequence[float]) -> str:
     """The mean of some seeds, and half of its 95 % interval."""
     mean, _, high = interval(values)
