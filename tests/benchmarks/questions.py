@@ -15,7 +15,7 @@ draw that is not reported. The network is also asked about captions, with their 
 the pictures'.
 *Matching*: the cosine of the states of a picture and a caption, against the caption of another row,
 and against its own sentence with one phrase changed. The threshold of the accuracy is that of other
-rows. Three seeds of pairs, training and questions.
+rows. Five seeds of pairs, training and questions.
 
 Writes docs/results/questions.{md,json}, the vqa_ figures and matching_auroc_500 of claims.json.
 """
@@ -33,6 +33,7 @@ from typing import Any
 import torch
 from claims import record
 from globalworkspace_shapes import dataset, rooms
+from globalworkspace_shapes.dataset import derived_seed
 from globalworkspace_shapes.hard_negatives import RESPECTS, altered_captions
 from globalworkspace_shapes.questions import (
     TOPICS,
@@ -42,6 +43,7 @@ from globalworkspace_shapes.questions import (
     scenes_of_rooms,
     scenes_of_shapes,
 )
+from globalworkspace_shapes.room_negatives import ROOM_RESPECTS, altered_room_captions
 from results_page import head, keep, least_error, paragraph, plus_minus
 from safetensors.torch import load_file, save_file
 from small_sets import quiet
@@ -62,9 +64,10 @@ from globalworkspace.recipes import recipe, usual_decay
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "python tests/benchmarks/questions.py"
 SETS = {"shapes": "Simple Shapes", "rooms": "Rooms"}
+ALTERED = {"shapes": RESPECTS, "rooms": ROOM_RESPECTS}
 ROWS = {"shapes": 20_000, "rooms": 6_000}
 VALIDATION, TEST = 1_000, 1_000
-PAIRS, SEEDS, TUNING_SEED = (100, 500, 2500), 3, 1000
+PAIRS, SEEDS, TUNING_SEED = (100, 500, 2500), 5, 1000
 CHOICES: tuple[dict[str, Any], ...] = (
     {"steps": 2000, "decay": 1.0, "dropout": 0.0},
     {"steps": 500, "decay": 10.0, "dropout": 0.3},
@@ -92,14 +95,22 @@ def made(name: str, home: Path) -> dict[str, Tensor]:
         table = _source(name).load(*_split(name, split), domains=["picture", "caption"])
         for domain, module in (("picture", picture), ("caption", text)):
             found[f"{split}.{domain}"] = _encoded(module, table[domain].cells)
-        if name == "shapes" and split != "training":
-            shapes = dataset.load_attributes(*_split(name, split))
+        if split != "training":
             chance = torch.Generator().manual_seed(7)
-            for respect in RESPECTS:
-                wording = dataset.derived_seed(0, _split(name, split)[0], "captions")
-                changed = altered_captions(shapes, respect, chance, wording)
+            for respect in ALTERED[name]:
+                changed = _altered(name, split, respect, chance)
                 found[f"{split}.{respect}"] = _encoded(text, changed)
     return found
+
+
+def _altered(name: str, split: str, respect: str, chance: torch.Generator) -> list[str]:
+    """The captions of a split, each with one phrase changed."""
+    part = _split(name, split)
+    if name == "shapes":
+        shapes, wording = dataset.load_attributes(*part), derived_seed(0, part[0], "captions")
+        return altered_captions(shapes, respect, chance, wording)
+    wording = derived_seed(0, part[0], "room captions")
+    return altered_room_captions(rooms.load_rooms(*part), respect, chance, wording)
 
 
 def _source(name: str) -> Any:
@@ -260,9 +271,8 @@ def matched(name: str, project: Callable[[str, Tensor], Tensor]) -> dict[str, di
 
         captions = held[f"{split}.caption"]
         found = {"own": likeness(captions), "another": likeness(captions.roll(1, dims=0))}
-        for respect in RESPECTS:
-            if f"{split}.{respect}" in held:
-                found[respect] = likeness(held[f"{split}.{respect}"])
+        for respect in ALTERED[name]:
+            found[respect] = likeness(held[f"{split}.{respect}"])
         scores[split] = found
     return {
         negatives: {
@@ -414,7 +424,7 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
             if pairs:
                 told = plus_minus(values(lines, name, arm, pairs, "answers", "caption", "all"))
             text.append(f"| {label} | {pairs or ''} | {' | '.join(cells)} | {told} |")
-        negatives = ["another", *(RESPECTS if name == "shapes" else ())]
+        negatives = ["another", *ALTERED[name]]
         heads = ["another row's", *(f"its own, other {each}" for each in negatives[1:])]
         text += [
             "",

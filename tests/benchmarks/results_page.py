@@ -40,10 +40,15 @@ def claim_median(name: str, values: Sequence[float], unit: str, command: str) ->
 
 
 def by_seed(
-    one_seed: Callable[[dict[str, Any]], dict[str, Any]], name: str, args: Any, seeds: int
+    one_seed: Callable[[dict[str, Any]], dict[str, Any]],
+    name: str,
+    args: Any,
+    seeds: int,
+    first: int = 0,
 ) -> list[dict[str, Any]]:
     """What `one_seed` makes of {"seed", "cache"} for each seed; goes on where it was stopped."""
-    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in range(seeds)}
+    numbers = range(first, first + seeds)
+    jobs = {f"seed {seed}": {"seed": seed, "cache": str(args.cache)} for seed in numbers}
     args.cache.mkdir(parents=True, exist_ok=True)
     lines = run_jobs(
         jobs,

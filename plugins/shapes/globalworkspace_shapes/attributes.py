@@ -8,6 +8,7 @@ saturation 0..255 (8-bit convention).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import attrs
@@ -111,3 +112,9 @@ def hls_to_rgb(hue: Tensor, lightness: Tensor, saturation: Tensor) -> Tensor:
         )
 
     return torch.stack([channel(1 / 3), channel(0.0), channel(-1 / 3)], dim=1).clamp(0, 1)
+
+
+def angle_between(first: Tensor, second: Tensor) -> Tensor:
+    """Radians in [0, pi] between directions that broadcast."""
+    turn = (first - second).remainder(math.tau)
+    return torch.minimum(turn, math.tau - turn)

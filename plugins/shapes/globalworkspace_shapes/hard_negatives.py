@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import attrs
 import torch
@@ -10,12 +12,19 @@ from torch import Tensor
 
 from globalworkspace.errors import ConfigError
 from globalworkspace_shapes import grammar
-from globalworkspace_shapes.attributes import CLASSES, ShapeAttributes, sample_attributes
+from globalworkspace_shapes.attributes import (
+    CLASSES,
+    ShapeAttributes,
+    angle_between,
+    sample_attributes,
+)
 from globalworkspace_shapes.captions import compose_captions, draw_choices, size_bins
+from globalworkspace_shapes.rooms import RoomAttributes
 
 RESPECTS = ("class", "color", "size", "place", "direction")
 _LEAST = {"color": 0.4, "size": 3.0, "place": 6.0, "direction": math.pi / 3}
 """How far the changed value is from the old one: in RGB, pixels, pixels and radians."""
+Items = TypeVar("Items", ShapeAttributes, RoomAttributes)
 
 
 def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -> ShapeAttributes:
@@ -45,12 +54,13 @@ def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -
     if respect == "class":
         step = torch.randint(1, len(CLASSES), (number,), generator=generator)
         return attrs.evolve(shapes, category=(shapes.category + step) % len(CLASSES))
-    changed, left = shapes, torch.arange(number)
-    while len(left):  # every value has others that lie so far away
-        drawn = sample_attributes(len(left), generator)
-        changed = _with(changed, left, drawn, respect)
-        left = left[_distance(shapes[left], changed[left], respect) < _LEAST[respect]]
-    return changed
+    columns = {"color": ("color",), "size": ("size",), "place": ("x", "y")}
+
+    def differs(first: ShapeAttributes, second: ShapeAttributes) -> Tensor:
+        return _distance(first, second, respect) >= _LEAST[respect]
+
+    fields = columns.get(respect, ("rotation",))
+    return redrawn(shapes, sample_attributes, fields, differs, generator)
 
 
 def altered_captions(
@@ -78,16 +88,24 @@ def altered_captions(
     return compose_captions(changed, choices)
 
 
-def _with(
-    shapes: ShapeAttributes, rows: Tensor, drawn: ShapeAttributes, respect: str
-) -> ShapeAttributes:
-    """The shapes with some rows' values of a respect replaced."""
-    columns = {"color": ("color",), "size": ("size",), "place": ("x", "y")}
-    new = {}
-    for name in columns.get(respect, ("rotation",)):
-        new[name] = getattr(shapes, name).clone()
-        new[name][rows] = getattr(drawn, name)
-    return attrs.evolve(shapes, **new)
+def redrawn(
+    items: Items,
+    sample: Callable[[int, torch.Generator], Items],
+    fields: tuple[str, ...],
+    differs: Callable[[Items, Items], Tensor],
+    generator: torch.Generator,
+) -> Items:
+    """The items with new values in some fields, drawn again until each differs."""
+    changed, left = items, torch.arange(len(items))
+    while len(left):  # every value has others that lie so far away
+        drawn = sample(len(left), generator)
+        new = {}
+        for name in fields:
+            new[name] = getattr(changed, name).clone()
+            new[name][left] = getattr(drawn, name)
+        changed = attrs.evolve(changed, **new)
+        left = left[~differs(items[left], changed[left])]
+    return changed
 
 
 def _distance(first: ShapeAttributes, second: ShapeAttributes, respect: str) -> Tensor:
@@ -99,5 +117,4 @@ def _distance(first: ShapeAttributes, second: ShapeAttributes, respect: str) -> 
         return (first.size - second.size).abs()
     if respect == "place":
         return torch.maximum((first.x - second.x).abs(), (first.y - second.y).abs())
-    turn = (first.rotation - second.rotation).remainder(math.tau)
-    return torch.minimum(turn, math.tau - turn)
+    return angle_between(first.rotation, second.rotation)

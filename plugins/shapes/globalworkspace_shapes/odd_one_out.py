@@ -16,7 +16,12 @@ import torch
 from torch import Tensor
 
 from globalworkspace.errors import DataError
-from globalworkspace_shapes.attributes import POSITION_RANGE, SIZE_RANGE, ShapeAttributes
+from globalworkspace_shapes.attributes import (
+    POSITION_RANGE,
+    SIZE_RANGE,
+    ShapeAttributes,
+    angle_between,
+)
 
 GROUPS = ("class", "position", "size", "rotation", "color")
 
@@ -104,7 +109,6 @@ def group_distances(first: ShapeAttributes, second: ShapeAttributes) -> Tensor:
     Class: 0 or 1. Position and color: Euclidean. Rotation: the angle between, over pi.
     """
     span = POSITION_RANGE[1] - POSITION_RANGE[0]
-    turn = (first.rotation[:, None] - second.rotation).remainder(math.tau)
     places = _apart(
         torch.stack([first.x, first.y], dim=1), torch.stack([second.x, second.y], dim=1)
     )
@@ -113,7 +117,7 @@ def group_distances(first: ShapeAttributes, second: ShapeAttributes) -> Tensor:
             (first.category[:, None] != second.category).float(),
             places / (span * math.sqrt(2)),
             (first.size[:, None] - second.size).abs() / (SIZE_RANGE[1] - SIZE_RANGE[0]),
-            torch.minimum(turn, math.tau - turn) / math.pi,
+            angle_between(first.rotation[:, None], second.rotation) / math.pi,
             _apart(first.color, second.color) / math.sqrt(3),
         ],
         dim=2,

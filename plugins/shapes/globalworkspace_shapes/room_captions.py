@@ -13,6 +13,8 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from globalworkspace.errors import DataError
 from globalworkspace_shapes.rooms import OBJECTS, SIZE_RANGE, X_RANGE, Z_RANGE, RoomAttributes
 
@@ -59,12 +61,16 @@ STANDS = ("stands", "is", "has been put")
 POSTS = ("a post", "a gray post", "a pillar")
 
 
-def describe_rooms(rooms: RoomAttributes, seed: int = 0) -> list[str]:
+def describe_rooms(
+    rooms: RoomAttributes, seed: int = 0, worded_as: RoomAttributes | None = None
+) -> list[str]:
     """One caption per room.
 
     Args:
         rooms: N rooms.
         seed: Of the choice of words.
+        worded_as: N rooms in whose words these are told, as far as what differs allows; None: each
+            in its own.
 
     Example:
         >>> import torch
@@ -73,44 +79,80 @@ def describe_rooms(rooms: RoomAttributes, seed: int = 0) -> list[str]:
         >>> text.endswith(".")
         True
     """
-    columns = {name: values.tolist() for name, values in rooms.columns().items()}
+    told, worded = _rows(rooms), _rows(worded_as or rooms)
     return [
-        _describe({name: values[row] for name, values in columns.items()}, seed)
-        for row in range(len(rooms))
+        _compose(room_facts(room), _chosen(other, seed))
+        for room, other in zip(told, worded, strict=True)
     ]
 
 
-def _describe(room: Mapping[str, float], seed: int) -> str:
+@attrs.frozen(kw_only=True)
+class _Wording:
+    """Which of its ways of saying the same a caption takes, as positions."""
+
+    size_word: int
+    shape_word: int
+    post: int
+    verb: int
+    first: int
+    second: int
+    object_first: bool
+
+
+def _rows(rooms: RoomAttributes) -> list[dict[str, float]]:
+    columns = {name: values.tolist() for name, values in rooms.columns().items()}
+    return [{name: values[row] for name, values in columns.items()} for row in range(len(rooms))]
+
+
+def _chosen(room: Mapping[str, float], seed: int) -> _Wording:
     digest = hashlib.blake2b(f"{seed} {sorted(room.items())}".encode(), digest_size=8).digest()
     chance = random.Random(int.from_bytes(digest, "little"))
     facts = room_facts(room)
+
+    def position(among: int) -> int:
+        return chance.choice(range(among))
+
+    return _Wording(  # in this order: the data set's captions depend on it
+        size_word=position(len(SIZE_WORDS[facts["size"]])),
+        shape_word=position(len(SHAPE_WORDS[OBJECTS[facts["object"]]])),
+        post=position(len(POSTS)),
+        verb=position(len(STANDS)),
+        first=position(3),
+        second=position(3),
+        object_first=chance.random() < 0.7,
+    )
+
+
+def _compose(facts: Mapping[str, int], wording: _Wording) -> str:
+    sizes, shapes = SIZE_WORDS[facts["size"]], SHAPE_WORDS[OBJECTS[facts["object"]]]
     thing = (
-        f"{chance.choice(SIZE_WORDS[facts['size']])} {SHADES[facts['shade']]}"
-        f"{HUES[facts['hue']]} {chance.choice(SHAPE_WORDS[OBJECTS[facts['object']]])}"
+        f"{sizes[wording.size_word % len(sizes)]} {SHADES[facts['shade']]}{HUES[facts['hue']]} "
+        f"{shapes[wording.shape_word % len(shapes)]}"
     )
     place = f"at the {ALONG[facts['along']]} {ACROSS[facts['across']]}"
     turn = TURNS[facts["turn"]]
-    post = f"{chance.choice(POSTS)} to the {ACROSS[facts['post']]}"
+    post = f"{POSTS[wording.post]} to the {ACROSS[facts['post']]}"
     floor, wall = HUES[facts["floor"]], HUES[facts["wall"]]
     light = f"light falls from {LIGHTS[facts['light']]}"
-    verb = chance.choice(STANDS)
-    first = chance.choice(
-        (
-            f"a {thing} {verb} {place}, {turn}, behind {post}",
-            f"{place} of the room, behind {post}, {verb} a {thing} {turn}",
-            f"behind {post} there is a {thing} {place}, {turn}",
-        )
-    )
-    second = chance.choice(
-        (
-            f"the floor is {floor}, the walls are {wall}, and {light}",
-            f"{light} onto a {floor} floor between {wall} walls",
-            f"{light}; the walls are {wall} and the floor is {floor}",
-        )
-    )
-    sentences = [first, second] if chance.random() < 0.7 else [second, first]
+    verb = STANDS[wording.verb]
+    first = (
+        f"a {thing} {verb} {place}, {turn}, behind {post}",
+        f"{place} of the room, behind {post}, {verb} a {thing} {turn}",
+        f"behind {post} there is a {thing} {place}, {turn}",
+    )[wording.first]
+    second = (
+        f"the floor is {floor}, the walls are {wall}, and {light}",
+        f"{light} onto a {floor} floor between {wall} walls",
+        f"{light}; the walls are {wall} and the floor is {floor}",
+    )[wording.second]
+    sentences = [first, second] if wording.object_first else [second, first]
     text = ". ".join(part[0].upper() + part[1:] for part in sentences)
     return re.sub(r"\ba (?=[aeiou])", "an ", text) + "."
+
+
+def told_facts(rooms: RoomAttributes) -> list[dict[str, int]]:
+    """What the captions of N rooms say of them; see `room_facts`."""
+    return [room_facts(room) for room in _rows(rooms)]
 
 
 def room_facts(room: Mapping[str, float]) -> dict[str, int]:
