@@ -390,8 +390,8 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def values(
     lines: Sequence[Mapping[str, Any]], name: str, arm: str, pairs: int | None, *path: str
-) -> list[float]:
-    """One figure for each seed."""
+) -> list[Any]:
+    """What stands there for each seed."""
     found = []
     for line in sorted(lines, key=lambda line: line["seed"]):
         if (line["set"], line["arm"], line.get("pairs")) == (name, arm, pairs):
@@ -468,7 +468,7 @@ def main() -> None:
         ),
         "matching_auroc_hard_500": [
             statistics.mean(found[respect]["auroc"] for respect in RESPECTS)
-            for found in values(lines, "shapes", "default", 500, "matching")  # type: ignore[attr-defined]
+            for found in values(lines, "shapes", "default", 500, "matching")
         ],
     }
     for claim, found in figures.items():
