@@ -223,7 +223,7 @@ def _decoding_pairs(workspace: GlobalWorkspace, data: Table, target: str) -> tup
     """
     states, latents = [], []
     for source in data:
-        rows = (data[source].present & data[target].present).nonzero().flatten()
+        rows = data.rows_with(source, target)
         if len(rows):
             states.append(
                 workspace.fusion.finish(workspace.encoder(source)(data[source].take(rows))).code

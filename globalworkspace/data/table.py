@@ -225,6 +225,15 @@ class Table:
             .flatten()
         )
 
+    def rows_with(self, domain: str, *others: str) -> Tensor:
+        """(n,) int64: rows that have all of the given domains.
+
+        Raises:
+            DataError: If there is no such domain.
+        """
+        present = [self[name].present for name in (domain, *others)]
+        return torch.stack(present).all(dim=0).nonzero().flatten()
+
     def select(self, rows: Sequence[int] | Tensor) -> Table:
         """The given rows as a new table."""
         rows = torch.as_tensor(rows, dtype=torch.int64)

@@ -282,7 +282,7 @@ def _of_domain(
     """What states tell of one domain's standard latents."""
     probes: dict[str, dict[str, float]] = {}
     for source in standard:
-        rows = (standard[source].present & standard[target].present).nonzero().flatten()[:most]
+        rows = standard.rows_with(source, target)[:most]
         if len(rows) >= FEWEST:
             codes = states(workspace, standard, source, rows)
             found = explained(codes, {target: standard[target].take(rows)}, seed=seed)
@@ -297,7 +297,7 @@ def _of_domain(
     more = {"more": own["explained"], "null": own["null"]}
     if shared:
         best = max(probes, key=lambda source: probes[source]["explained"])
-        rows = (standard[best].present & standard[target].present).nonzero().flatten()[:most]
+        rows = standard.rows_with(best, target)[:most]
         own_states, others = (states(workspace, standard, name, rows) for name in (target, best))
         more = advantage(own_states, others, standard[target].take(rows), seed=seed)
     return {

@@ -78,7 +78,7 @@ def shared_states(
     Returns:
         Rows (n,), states from the source and from the target (n, W), all of length 1.
     """
-    rows = (table[source].present & table[target].present).nonzero().flatten()[:most]
+    rows = table.rows_with(source, target)[:most]
     first, second = (
         F.normalize(states(workspace, table, name, rows), dim=1) for name in (source, target)
     )

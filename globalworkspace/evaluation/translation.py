@@ -93,7 +93,7 @@ def direction_errors(workspace: GlobalWorkspace, table: Table) -> dict[str, floa
     errors = {}
     for source in table:
         for target in table:
-            rows = (table[source].present & table[target].present).nonzero().flatten()
+            rows = table.rows_with(source, target)
             if source != target and len(rows) >= 2:
                 predictions = predict(workspace, table, (source,), target, rows)
                 columns = normalized_error(

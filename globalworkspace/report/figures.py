@@ -128,8 +128,7 @@ def parts(experiment: Experiment) -> Section | None:
         spec = workspace.spec(target)
         sources, rows, shades = [], [], []
         for source in standard:
-            present = (standard[source].present & standard[target].present).nonzero().flatten()
-            present = present[:_ROWS]
+            present = standard.rows_with(source, target)[:_ROWS]
             if source == target or len(present) < 2:
                 continue
             guess = predict(workspace, standard, (source,), target, present).cpu()

@@ -27,7 +27,7 @@ def robustness(experiment: Experiment) -> Section | None:
     for target in standard:
         lines = {}
         for source in standard:
-            shared = int((standard[source].present & standard[target].present).sum())
+            shared = len(standard.rows_with(source, target))
             if source == target or shared < 2:
                 continue
             curve = noise_curve(workspace, standard, noisy=source, sources=(source,), target=target)

@@ -47,7 +47,7 @@ def _wall(experiment: Experiment, standard: Table, source: str) -> Grid | None:
     targets = [
         name
         for name in held_out.latents
-        if name != source and (held_out.raw[source].present & held_out.raw[name].present).any()
+        if name != source and len(held_out.raw.rows_with(source, name))
     ]
     rows, words, ranks = _chosen(experiment, standard, source, targets)
     if not len(rows):
@@ -112,8 +112,7 @@ def row_errors(
     total = torch.zeros(len(standard), dtype=torch.float64)
     number = torch.zeros(len(standard), dtype=torch.float64)
     for target in targets:
-        shared = standard[source].present & standard[target].present
-        rows = shared.nonzero().flatten()[:_RANKED]
+        rows = standard.rows_with(source, target)[:_RANKED]
         if not len(rows):
             continue
         guess = predict(workspace, standard, (source,), target, rows).double().cpu()

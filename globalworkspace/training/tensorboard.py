@@ -177,8 +177,7 @@ class TensorBoard(Callback):
             for target in table:
                 if source == target:
                     continue
-                shared = table[source].present & table[target].present
-                rows = shared.nonzero().flatten()[: self.pictures]
+                rows = table.rows_with(source, target)[: self.pictures]
                 name = direction((source,), target)
                 try:
                     columns = _translated(training, source, target, rows) if len(rows) else {}

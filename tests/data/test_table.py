@@ -177,6 +177,17 @@ def test_impossible_matches_are_refused(arguments, message):
         full().match(**arguments)
 
 
+def test_rows_with_domains_have_all_of_them():
+    table = Table.from_columns(
+        {"a": [1, 2, 3, None], "b": [4, None, 5, 6], "c": [None, None, 7, None]}
+    )
+    assert table.rows_with("a").tolist() == [0, 1, 2]
+    assert table.rows_with("a", "b").tolist() == table.rows_with("b", "a").tolist() == [0, 2]
+    assert table.rows_with("a", "b", "c").tolist() == [2]
+    with pytest.raises(DataError, match='"d"'):
+        table.rows_with("a", "d")
+
+
 @pytest.mark.parametrize(("number", "share"), [(500, 0.2), (7, 0.2), (100, 0.07), (2, 0.5)])
 def test_a_share_of_the_matched_rows_is_held_out_and_the_count_covers_both(number, share):
     table = full(1000).match(number, seed=1)

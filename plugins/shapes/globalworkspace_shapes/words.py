@@ -128,8 +128,7 @@ def caption_words(
             )
     found = {}
     for source in held_out.latents:
-        present = held_out.raw[source].present & held_out.raw[attributes].present
-        rows = present.nonzero().flatten()
+        rows = held_out.raw.rows_with(source, attributes)
         if source == caption or not len(rows):
             continue
         state = workspace.encode({source: held_out.latents[source].take(rows)}, latents=True)

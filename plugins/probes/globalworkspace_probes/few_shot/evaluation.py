@@ -77,8 +77,7 @@ def few_shot_evaluation(
     needed = {domain, language, *(owner for owner, _, _ in parts)}
     for name in needed:
         _check_domain(held_out.latents, name)
-    present = torch.stack([held_out.latents[name].present for name in needed]).all(dim=0)
-    rows = present.nonzero().flatten()
+    rows = held_out.latents.rows_with(*needed)
     if not len(rows):
         raise DataError(
             f"No held-out row holds {', '.join(sorted(needed))} "

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from globalworkspace.errors import DataError
 from globalworkspace.evaluation.base import HeldOut
 from globalworkspace.run_folder import load_run
@@ -64,7 +62,7 @@ def integration(
     measured = read_responses(responses)
     table = held_out.latents
     names = tuple(table) if domains is None else tuple(domains)
-    here = torch.stack([table[name].present for name in names]).all(dim=0).nonzero().flatten()
+    here = table.rows_with(*names)
     rows = here[table.origin[here].argsort()]  # chance may have put them in another order
     events = table.origin[rows]
     if len(events) and int(events.max()) >= measured.values.shape[1]:
