@@ -180,13 +180,18 @@ class KeyQueryAttention(Fusion):
         dim: Workspace size W.
         activation: See `Fusion`.
         head_dim: Size of keys and queries.
-        num_steps: Times that the query is recomputed from the fused codes.
+        num_steps: Times that the query is recomputed from the fused codes, once at least.
+
+    Raises:
+        ConfigError: If a setting is below 1.
     """
 
     def __init__(
         self, dim: int, activation: str = "tanh", head_dim: int = 16, num_steps: int = 1
     ) -> None:
         super().__init__(dim, activation)
+        if head_dim < 1 or num_steps < 1:
+            raise ConfigError(f"head_dim={head_dim} and num_steps={num_steps} must be at least 1.")
         self.head_dim, self.num_steps = head_dim, num_steps
         self.key = nn.Linear(dim, head_dim)
         self.query = nn.Linear(dim, head_dim)

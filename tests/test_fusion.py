@@ -97,6 +97,8 @@ def test_settings_out_of_range_are_refused():
         RandomSoftmax(4, temperature=0)
     with pytest.raises(ConfigError, match='activation="relu" is unknown; known: tanh, none'):
         Mean(4, "relu")
+    with pytest.raises(ConfigError, match="head_dim=16 and num_steps=0 must be at least 1"):
+        KeyQueryAttention(4, num_steps=0)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -26,9 +26,13 @@ if TYPE_CHECKING:
     from globalworkspace.testing.classes import AugmentationConformance as AugmentationConformance
     from globalworkspace.testing.classes import DomainConformance as DomainConformance
     from globalworkspace.testing.classes import EvaluationConformance as EvaluationConformance
+    from globalworkspace.testing.classes import FusionConformance as FusionConformance
+    from globalworkspace.testing.classes import NetworkConformance as NetworkConformance
     from globalworkspace.testing.classes import ObjectiveConformance as ObjectiveConformance
     from globalworkspace.testing.domain import check_domain as check_domain
     from globalworkspace.testing.evaluation import check_evaluation as check_evaluation
+    from globalworkspace.testing.fusion import check_fusion as check_fusion
+    from globalworkspace.testing.network import check_network as check_network
     from globalworkspace.testing.objective import check_objective as check_objective
 
 _HOME = {
@@ -37,10 +41,14 @@ _HOME = {
     "DomainConformance": "classes",
     "EvaluationConformance": "classes",
     "Failure": "checks",
+    "FusionConformance": "classes",
+    "NetworkConformance": "classes",
     "ObjectiveConformance": "classes",
     "check_augmentation": "augmentation",
     "check_domain": "domain",
     "check_evaluation": "evaluation",
+    "check_fusion": "fusion",
+    "check_network": "network",
     "check_objective": "objective",
 }
 

@@ -124,6 +124,13 @@ def apart(first: Tensor, second: Tensor) -> str | None:
     return f"up to {float(gap):.3g} apart, where the largest value is {float(largest):.3g}"
 
 
+def fail_if_apart(found: Tensor, wanted: Tensor, wrong: str, remedy: str) -> None:
+    """Raise `CheckFailed` where two tensors are not equal within `TOLERANCE`."""
+    difference = apart(found, wanted)
+    if difference:
+        raise CheckFailed(f"{wrong}: {difference}.", "the same, up to rounding.", remedy)
+
+
 def state_of(module: nn.Module) -> dict[str, Tensor]:
     """A copy of the state dict."""
     return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -10,6 +10,7 @@ import pytest
 from globalworkspace.augmentation import Augmentation
 from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.base import Evaluation, HeldOut
+from globalworkspace.fusion import Fusion
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import Objective
 from globalworkspace.testing.augmentation import (
@@ -20,6 +21,10 @@ from globalworkspace.testing.augmentation import (
 from globalworkspace.testing.checks import Check, NotJudged, run_check
 from globalworkspace.testing.domain import DOMAIN_CHECKS
 from globalworkspace.testing.evaluation import EVALUATION_CHECKS, EvaluationSubject, given
+from globalworkspace.testing.fusion import FUSION_CHECKS
+from globalworkspace.testing.fusion_subject import FusionSubject
+from globalworkspace.testing.network import NETWORK_CHECKS
+from globalworkspace.testing.network_subject import TOY_DIM, TOY_SPEC, NetworkSubject
 from globalworkspace.testing.objective import OBJECTIVE_CHECKS
 from globalworkspace.testing.objective_subject import ObjectiveSubject
 from globalworkspace.testing.subject import DomainSubject
@@ -148,3 +153,51 @@ class AugmentationConformance:
     ) -> AugmentationSubject:
         """What the checks get."""
         return AugmentationSubject(augmentation, specs, self.plugin)
+
+
+@_with_tests(FUSION_CHECKS)
+class FusionConformance:
+    """Subclass it as `TestSomething` with the fixture `fusion`.
+
+    It is tried on rows of three domains, whose codes have as many columns as the workspace, or as
+    `code_dim` says.
+    """
+
+    code_dim: ClassVar[int | None] = None
+    """Columns of a domain's code; None: those of the workspace."""
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def subject(self, fusion: Fusion) -> FusionSubject:
+        """What the checks get."""
+        return FusionSubject(fusion, self.code_dim, self.plugin)
+
+
+@_with_tests(NETWORK_CHECKS)
+class NetworkConformance:
+    """Subclass it as `TestSomething` with the fixture `network`.
+
+    That is a class with `encoder` and `decoder`; they are made for a latent with a part of each
+    kind, or for that of a fixture `spec`, with settings from a fixture `sizes`.
+    """
+
+    dim: ClassVar[int] = TOY_DIM
+    """Size W of the workspace."""
+    plugin: ClassVar[str | None] = None
+    """Dotted name of the plugin module; found by itself where the plugin is installed."""
+
+    @pytest.fixture
+    def spec(self) -> LatentSpec:
+        """What the latents are made of."""
+        return TOY_SPEC
+
+    @pytest.fixture
+    def sizes(self) -> Mapping[str, Any]:
+        """Further settings, or other sizes than the kit's."""
+        return {}
+
+    @pytest.fixture
+    def subject(self, network: Any, spec: LatentSpec, sizes: Mapping[str, Any]) -> NetworkSubject:
+        """What the checks get."""
+        return NetworkSubject(network, spec, self.dim, self.plugin, sizes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,11 +19,9 @@ from globalworkspace.testing.checks import (
     CheckFailed,
     NotJudged,
     apart,
-    changed_entries,
     check_light,
-    global_seed,
-    state_of,
 )
+from globalworkspace.testing.module_checks import check_first_weights
 from globalworkspace.testing.subject import DomainSubject
 
 MOST_WEIGHTS = 8
@@ -92,19 +91,7 @@ def building_it_twice_from_one_seed_gives_the_same_weights(subject: DomainSubjec
     """First weights are a function of the config and of torch's global seed."""
     config = subject.config()
     subject.rebuilt()
-    states = []
-    for _ in range(2):
-        with global_seed(1):
-            states.append(state_of(type(subject.original).from_config(config)))
-    if not states[0]:
-        raise NotJudged("it has no weights")
-    changed = changed_entries(*states)
-    if changed:
-        raise CheckFailed(
-            f"Built twice from one config and seed, {', '.join(changed[:3])} differ.",
-            "the same first weights.",
-            "draw them from torch's global generator, or from a generator with a seed in config().",
-        )
+    check_first_weights(partial(type(subject.original).from_config, config))
 
 
 def the_fingerprint_is_the_same_for_the_same_module(subject: DomainSubject) -> None:

@@ -19,13 +19,18 @@ from globalworkspace.testing import (
     check_augmentation,
     check_domain,
     check_evaluation,
+    check_fusion,
+    check_network,
     check_objective,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "testing"))
 from broken_augmentations import BROKEN_AUGMENTATIONS  # noqa: E402
 from broken_evaluations import BROKEN_EVALUATIONS  # noqa: E402
+from broken_fusions import BROKEN_FUSIONS  # noqa: E402
+from broken_fusions import make as make_fusion  # noqa: E402
 from broken_modules import BROKEN, cells, make  # noqa: E402
+from broken_networks import BROKEN_NETWORKS  # noqa: E402
 from broken_objectives import BROKEN_OBJECTIVES  # noqa: E402
 
 COMMAND = "python tests/benchmarks/conformance.py"
@@ -53,10 +58,14 @@ def measure() -> dict[str, int]:
     objectives = caught(BROKEN_OBJECTIVES, lambda cls: check_objective(cls()))
     evaluations = caught(BROKEN_EVALUATIONS, check_evaluation)
     augmentations = caught(BROKEN_AUGMENTATIONS, lambda cls: check_augmentation(cls()))
+    fusions = caught(BROKEN_FUSIONS, lambda cls: check_fusion(make_fusion(cls)))
+    networks = caught(BROKEN_NETWORKS, check_network)
     print(f"domain modules: {modules} of {len(BROKEN)} caught")
     print(f"objectives: {objectives} of {len(BROKEN_OBJECTIVES)} caught")
     print(f"evaluations: {evaluations} of {len(BROKEN_EVALUATIONS)} caught")
     print(f"augmentations: {augmentations} of {len(BROKEN_AUGMENTATIONS)} caught")
+    print(f"fusions: {fusions} of {len(BROKEN_FUSIONS)} caught")
+    print(f"networks: {networks} of {len(BROKEN_NETWORKS)} caught")
     return {
         "conformance_broken_modules": len(BROKEN),
         "conformance_broken_modules_caught": modules,

@@ -10,10 +10,19 @@ import pytest
 from globalworkspace.testing.augmentation import AUGMENTATION_CHECKS
 from globalworkspace.testing.domain import DOMAIN_CHECKS
 from globalworkspace.testing.evaluation import EVALUATION_CHECKS
+from globalworkspace.testing.fusion import FUSION_CHECKS
+from globalworkspace.testing.network import NETWORK_CHECKS
 from globalworkspace.testing.objective import OBJECTIVE_CHECKS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "testing-a-plugin.md"
-ALL = [*DOMAIN_CHECKS, *OBJECTIVE_CHECKS, *EVALUATION_CHECKS, *AUGMENTATION_CHECKS]
+ALL = [
+    *DOMAIN_CHECKS,
+    *OBJECTIVE_CHECKS,
+    *EVALUATION_CHECKS,
+    *AUGMENTATION_CHECKS,
+    *FUSION_CHECKS,
+    *NETWORK_CHECKS,
+]
 
 
 def test_the_example_in_a_docstring_runs():

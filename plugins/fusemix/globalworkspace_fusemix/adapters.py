@@ -65,11 +65,7 @@ class FuseMixAdapters:
             ConfigError: If a linear path is wanted, there is no block, or the latent has one column
                 (a LayerNorm over it is constant).
         """
-        if spec.dim < 2:
-            raise ConfigError(
-                'The network "fusemix-adapter" normalises over the columns of a latent, and this '
-                'one has a single column. Use the network "mlp".'
-            )
+        _check_width("latent", spec.dim)
         return _adapter(spec.dim, dim, num_layers, dropout, expansion, linear_path)
 
     @staticmethod
@@ -83,8 +79,21 @@ class FuseMixAdapters:
         hidden_dim: int | None = None,
         linear_path: bool = False,
     ) -> nn.Module:
-        """States (B, dim) -> raw predictions (B, spec.dim)."""
+        """States (B, dim) -> raw predictions (B, spec.dim).
+
+        Raises:
+            ConfigError: As `encoder`; or if the workspace has one dimension.
+        """
+        _check_width("workspace", dim)
         return _adapter(dim, spec.dim, num_layers, dropout, expansion, linear_path)
+
+
+def _check_width(what: str, width: int) -> None:
+    if width < 2:
+        raise ConfigError(
+            f'The network "fusemix-adapter" normalises over the columns of a {what}, and this one '
+            'has a single column. Use the network "mlp".'
+        )
 
 
 def _adapter(

@@ -69,6 +69,8 @@ def test_dropout_acts_in_training_alone():
 def test_adapters_that_cannot_be_are_refused(dim, settings, said):
     with pytest.raises(ConfigError, match=said):
         FuseMixAdapters.encoder(LatentSpec.continuous(dim), 4, **settings)
+    with pytest.raises(ConfigError, match=said):
+        FuseMixAdapters.decoder(LatentSpec.continuous(4), dim, **settings)
 
 
 def test_a_workspace_of_adapters_is_saved_and_read(tmp_path):

@@ -187,9 +187,8 @@ def _shared_noise(given: list[Posterior], weights: Tensor) -> Tensor | None:
     if all(posterior.noise is None for posterior in given):
         return None
     noises = [torch.zeros_like(p.mean) if p.noise is None else p.noise for p in given]
-    taking_part = (weights > 0).to(weights.dtype)
-    total = (taking_part * torch.stack(noises)).sum(dim=0)
-    return total / taking_part.sum(dim=0).clamp(min=1).sqrt()
+    total = torch.stack(noises).masked_fill(weights == 0, 0.0).sum(dim=0)
+    return total / (weights > 0).sum(dim=0).clamp(min=1).sqrt()
 
 
 def _subset(present: Tensor, draw: Tensor) -> Tensor:
