@@ -126,7 +126,7 @@ BRINGS = {
     "register_domains": ("own-numbers", "script_domains:Numbers"),
     "register_datasets": ("own-rows", "hooks_page:rows"),
     "register_objectives": ("own-again", "hooks_page:Again"),
-    "register_fusions": ("own-first", "hooks_page:First"),
+    "register_fusions": ("own-loudest", "hooks_page:Loudest"),
     "register_initializers": ("own-small", "hooks_page:small"),
     "register_networks": ("own-linear", "hooks_page:Linear"),
     "register_augmentations": ("shrink", "hooks_page:Shrink"),
@@ -170,13 +170,13 @@ def test_a_stranger_brings_one_of_each_and_a_run_uses_them_all(
         "evaluations": [{"kind": "own-judged", "offset": 1000}],
         "initializer": {"kind": "own-small", "scale": 0.5},
     }
-    config["workspace"] |= {"fusion": "own-first", "networks": {"place": "own-linear"}}
+    config["workspace"] |= {"fusion": "own-loudest", "networks": {"place": "own-linear"}}
     made = run_experiment(config, tmp_path / "run", progress=False)
     saved = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert saved["own-judged"] == {"rows": 1000 + len(made.held_out.raw)}
     assert saved["stopped"] == "five steps are enough for a test"
     assert type(made.workspace.encoder("place")).__name__ == "Linear"
-    assert type(made.workspace.fusion).__name__ == "First"
+    assert type(made.workspace.fusion).__name__ == "Loudest"
     assert type(made.workspace.domains["look"]).__name__ == "Numbers"
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     assert "again" in json.loads(lines[-1])["families"]
