@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -92,6 +93,32 @@ def test_each_add_on_works_alone_with_the_core(
     monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", name)
     printed = run(home / "bin" / "python", "-W", "error", "-c", ALONE, name, cwd=tmp_path)
     assert int(printed) >= 1
+
+
+NEIGHBOURS = {
+    "fusemix": ["docs/fusemix.md"],
+    "mmvm": ["docs/mmvm.md"],
+    "probes": ["docs/integration-probe.md", "docs/few-shot.md"],
+}
+"""Add-ons that train and measure whatever domains there are, and the pages with their examples."""
+BESIDE = {"mmvm": ["attributes"]}
+"""Whose domains an example uses."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_the_examples_of_a_neighbour_run_with_what_they_import_and_no_other_add_on(
+    tmp_path: Path, wheels: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [name, *BESIDE.get(name, [])]
+    chosen = [wheels["globalworkspace"], *(wheels[f"globalworkspace_{each}"] for each in names)]
+    home = environment_of(tmp_path / "venv", chosen)
+    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", ",".join(names))
+    for page in NEIGHBOURS[name]:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        assert examples, page
+        run(home / "bin" / "python", "-c", "\n".join(examples), cwd=tmp_path)
 
 
 @pytest.mark.slow
