@@ -1,6 +1,6 @@
 """FuseMix with 50 to 500 pairs: against clean pairs, and against mixing that goes wrong.
 
-    python tests/benchmarks/fusemix.py       # some 30 minutes; goes on where it was stopped
+    python tests/benchmarks/fusemix.py       # some two hours; goes on where it was stopped
 
 Contrastive alone on N pairs of frozen latents, no other row. *clean*: the pairs as they are;
 *FuseMix*: both domains mixed by one coefficient with one partner; *broken*: each domain by a
@@ -279,7 +279,7 @@ def page(lines: Sequence[Mapping[str, Any]], identity: tuple[list[float], list[f
                             [a - b for a, b in zip(first, second, strict=True)]
                         )
                         cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
-                    text.append(f"| {title}: {ours}, less {other} | {' | '.join(cells)} |")
+                    text.append(f"| {title}: {ours} − {other} | {' | '.join(cells)} |")
             text.append("")
     whole, broken = identity
     text += [
@@ -296,7 +296,7 @@ def draw(lines: Sequence[Mapping[str, Any]], file: Path) -> None:
     from matplotlib.figure import Figure
 
     found = scores(lines, 5)
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = Figure(figsize=(14, 4.2), layout="constrained")
     for axis, (name, title) in zip(figure.subplots(1, 3), SETS.items(), strict=True):
         for index, method in enumerate(METHODS):
             if not measured_on(method, name):
@@ -311,7 +311,8 @@ def draw(lines: Sequence[Mapping[str, Any]], file: Path) -> None:
         axis.set_xticks(PAIRS, [str(n) for n in PAIRS])
         axis.minorticks_off()
         axis.grid(True, alpha=0.2)
-        axis.legend(fontsize=8)
+    handles, names = figure.axes[0].get_legend_handles_labels()  # the set with all methods
+    figure.legend(handles, names, loc="outside right upper", fontsize=8)
     figure.savefig(file, dpi=130)
 
 
