@@ -188,7 +188,7 @@ def _shared_noise(given: list[Posterior], weights: Tensor) -> Tensor | None:
         return None
     noises = [torch.zeros_like(p.mean) if p.noise is None else p.noise for p in given]
     total = torch.stack(noises).masked_fill(weights == 0, 0.0).sum(dim=0)
-    return total / (weights > 0).sum(dim=0).clamp(min=1).sqrt()
+    return total / (weights > 0).sum(dim=0).clamp(min=1).to(total.dtype).sqrt()
 
 
 def _subset(present: Tensor, draw: Tensor) -> Tensor:
