@@ -50,10 +50,8 @@ def altered(shapes: ShapeAttributes, respect: str, generator: torch.Generator) -
     """
     if respect not in RESPECTS:
         raise ConfigError(f'"{respect}" is no respect; known: {", ".join(RESPECTS)}.')
-    number = len(shapes)
     if respect == "class":
-        step = torch.randint(1, len(CLASSES), (number,), generator=generator)
-        return attrs.evolve(shapes, category=(shapes.category + step) % len(CLASSES))
+        return attrs.evolve(shapes, category=other_class(shapes.category, len(CLASSES), generator))
     columns = {"color": ("color",), "size": ("size",), "place": ("x", "y")}
 
     def differs(first: ShapeAttributes, second: ShapeAttributes) -> Tensor:
@@ -88,6 +86,12 @@ def altered_captions(
     return compose_captions(changed, choices)
 
 
+def other_class(category: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """(N,) classes of so many, none of them the given one's."""
+    step = torch.randint(1, number, (len(category),), generator=generator)
+    return (category + step) % number
+
+
 def redrawn(
     items: Items,
     sample: Callable[[int, torch.Generator], Items],
@@ -95,7 +99,15 @@ def redrawn(
     differs: Callable[[Items, Items], Tensor],
     generator: torch.Generator,
 ) -> Items:
-    """The items with new values in some fields, drawn again until each differs."""
+    """The items with new values in some fields, drawn again until each differs.
+
+    Args:
+        items: N of them.
+        sample: (how many, generator) -> new ones, whose fields are taken.
+        fields: Names of columns.
+        differs: (n old items, n new ones) -> (n,) bool.
+        generator: Source of chance, on the CPU.
+    """
     changed, left = items, torch.arange(len(items))
     while len(left):  # every value has others that lie so far away
         drawn = sample(len(left), generator)

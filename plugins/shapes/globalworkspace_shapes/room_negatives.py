@@ -10,7 +10,7 @@ from torch import Tensor
 
 from globalworkspace.errors import ConfigError
 from globalworkspace_shapes.attributes import angle_between
-from globalworkspace_shapes.hard_negatives import RESPECTS, redrawn
+from globalworkspace_shapes.hard_negatives import RESPECTS, other_class, redrawn
 from globalworkspace_shapes.room_captions import describe_rooms, told_facts
 from globalworkspace_shapes.rooms import (
     OBJECTS,
@@ -62,8 +62,7 @@ def altered_rooms(
     if respect not in ROOM_RESPECTS:
         raise ConfigError(f'"{respect}" is no respect; known: {", ".join(ROOM_RESPECTS)}.')
     if respect == "class":
-        step = torch.randint(1, len(OBJECTS), (len(rooms),), generator=generator)
-        return attrs.evolve(rooms, category=(rooms.category + step) % len(OBJECTS))
+        return attrs.evolve(rooms, category=other_class(rooms.category, len(OBJECTS), generator))
 
     def differs(first: RoomAttributes, second: RoomAttributes) -> Tensor:
         told = [one != two for one, two in zip(told_facts(first), told_facts(second), strict=True)]
