@@ -166,7 +166,7 @@ def wins_over(lines: Lines, control: str) -> int:
 def generated(null: Lines, signal: Lines) -> list[str]:
     """What is said of generated data in one mode."""
     gains, plain = [line["gain"] for line in signal], wins_over(null, PROTONET)
-    whatever = ": a bridge is worth something whatever it reads, which is why there are others"
+    whatever = ": a bridge that reads anything of a row helps, which is why there are others"
     return [
         "### Captions without signal",
         "",

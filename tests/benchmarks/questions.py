@@ -428,18 +428,18 @@ def page(lines: Sequence[Mapping[str, Any]]) -> str:
         heads = ["another row's", *(f"its own, other {each}" for each in negatives[1:])]
         text += [
             "",
-            "A picture's own caption against others: AUROC / accuracy, mean over the seeds.",
+            "A picture's own caption against others: AUROC ± half of the 95 % interval / accuracy.",
         ]
         text += ["", f"| by | pairs | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
         for arm, label in ({"CCA": "CCA"} | RECIPES).items():
             for pairs in PAIRS:
                 cells = []
                 for each in negatives:
-                    of = [
-                        statistics.mean(values(lines, name, arm, pairs, "matching", each, k))
+                    of, right = (
+                        values(lines, name, arm, pairs, "matching", each, k)
                         for k in ("auroc", "accuracy")
-                    ]
-                    cells.append(f"{of[0]:.3f} / {of[1]:.3f}")
+                    )
+                    cells.append(f"{plus_minus(of)} / {statistics.mean(right):.3f}")
                 text.append(f"| {label} | {pairs} | {' | '.join(cells)} |")
         text.append("")
     return "\n".join(text)
