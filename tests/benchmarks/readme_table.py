@@ -73,7 +73,7 @@ LABELS = {
     "fewshot_signal_gain": "Few-shot with language (frozen mode): gain over the best control",
     "fewshot_null_wins": "The same without signal: wins declared",
     "fewshot_null_seeds": "Of so many seeds",
-    "vqa_accuracy_workspace_500": "Questions about shapes in pictures: states of a workspace, 500 pairs",
+    "vqa_accuracy_workspace_500": "Questions about shapes: states of a workspace, 500 pairs",
     "vqa_accuracy_contrastive_500": "The same: states by contrastive alone, 500 pairs",
     "vqa_accuracy_question_only": "The same: the question alone",
     "vqa_accuracy_concat_500": "The same: frozen latents of the picture, which hold more",
