@@ -35,6 +35,7 @@ from torch import Tensor
 from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.corruption import KINDS, Corruption
 from globalworkspace.evaluation.translation import normalized_error
+from globalworkspace.fusion import RandomSoftmax
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import interval
 from globalworkspace.latents import LatentSpec
@@ -153,12 +154,10 @@ def error(
         chance: For random weights in place of the workspace's own.
     """
     codes = {name: workspace.encoder(name)(values) for name, values in seen.items()}
-    if chance is None:
-        state = workspace.fusion.fuse(codes, present)
-    else:
-        stacked = torch.stack(list(codes.values()))
-        weights = (torch.rand(stacked.shape[:2], generator=chance) / 0.2).softmax(dim=0)
-        state = workspace.fusion.finish((weights[:, :, None] * stacked).sum(dim=0))
+    fusion = workspace.fusion
+    if chance is not None:
+        fusion = RandomSoftmax(fusion.dim, fusion.activation, temperature=0.2)
+    state = fusion.fuse(codes, present, chance)
     errors = []
     for name, values in truth.items():
         spec = workspace.spec(name)
@@ -201,15 +200,16 @@ def one_seed(job: dict[str, Any]) -> dict[str, Any]:
     lacks = workspaces(seed, missing=True)
     missing = lacking(standard, 1000 + seed)
     here = {name: missing[name].present for name in missing}
-    found["missing"] = {
-        f"{name}, {label}": error(workspace, truth, truth, here)
-        for label, models in (
-            ("matched rows whole", made),
-            ("matched rows that lack domains", lacks),
-        )
-        for name, workspace in models.items()
-        if name in ARMS
-    }
+    found["missing"] = {}
+    for label, models in (
+        ("matched rows whole", made),
+        ("matched rows that lack domains", lacks),
+    ):
+        for name in [name for name in ARMS if name in {"random", *models}]:
+            workspace = models.get(name, models["fixed"])
+            chance = derived_generator(seed, "random") if name == "random" else None
+            value = error(workspace, truth, truth, here, chance)
+            found["missing"][f"{name}, {label}"] = value
     return found
 
 
