@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 
 import attrs
 import torch
@@ -18,9 +19,12 @@ from globalworkspace.testing.checks import (
     check_light,
     global_seed,
     run_checks,
-    watched_randomness,
 )
-from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
+from globalworkspace.testing.module_checks import (
+    check_draws_nothing,
+    check_follows,
+    check_only_reads,
+)
 
 ROWS = 12
 TOY_SPECS: Mapping[str, LatentSpec] = {
@@ -157,29 +161,15 @@ def what_it_was_asked_before_does_not_matter(subject: AugmentationSubject) -> No
 
 def it_leaves_the_global_generators_alone(subject: AugmentationSubject) -> None:
     """Nothing is drawn from torch's, NumPy's or Python's global generator."""
-    rows = subject.rows()
-    with watched_randomness() as used:
-        subject.sound_view(rows)
-    if used:
-        raise CheckFailed(
-            f"apply() draws from the global generator of {', '.join(used)}.",
-            "chance from the generator that it is given.",
-            _REMEDY_CHANCE,
-        )
+    call = partial(subject.sound_view, subject.rows())
+    expected = "chance from the generator that it is given."
+    check_draws_nothing(call, "apply() draws", expected, _REMEDY_CHANCE)
 
 
 def it_leaves_the_latents_as_they_were(subject: AugmentationSubject) -> None:
     """Other objectives of the step see the same rows clean."""
     rows = subject.rows()
-    before = {name: values.clone() for name, values in rows.items()}
-    subject.sound_view(rows)
-    for name, values in rows.items():
-        if not torch.equal(values, before[name]):
-            raise CheckFailed(
-                f'apply() changed the latents of "{name}" themselves.',
-                "latents that are only read.",
-                "copy before working in place; methods that end in _ change their tensor.",
-            )
+    check_only_reads(rows, partial(subject.sound_view, rows))
 
 
 def one_row_is_enough(subject: AugmentationSubject) -> None:
@@ -221,15 +211,11 @@ def its_view_follows_the_latents_to_another_device(subject: AugmentationSubject)
     """What it draws on the CPU goes to where the latents lie; the device is a pretended one."""
     rows = subject.rows()
     subject.sound_view(rows)
-    try:
-        with PretendDevice() as device:
-            subject.view({name: device.move(values) for name, values in rows.items()})
-    except DeviceMix as mix:
-        raise CheckFailed(
-            f"On a device, {mix}.",
-            "that whatever is drawn is moved to the latents.",
-            "draw on the CPU, where the generator is, and call .to(latents.device).",
-        ) from mix
+    check_follows(
+        lambda device: subject.view({name: device.move(x) for name, x in rows.items()}),
+        "that whatever is drawn is moved to the latents.",
+        "draw on the CPU, where the generator is, and call .to(latents.device).",
+    )
 
 
 def the_plugin_module_is_light(subject: AugmentationSubject) -> None:

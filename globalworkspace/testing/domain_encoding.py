@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,8 @@ from globalworkspace.testing.checks import (
     changed_entries,
     global_seed,
     state_of,
-    watched_randomness,
 )
+from globalworkspace.testing.module_checks import check_draws_nothing
 from globalworkspace.testing.subject import DomainSubject
 
 
@@ -151,14 +153,12 @@ def what_was_encoded_before_does_not_matter(subject: DomainSubject) -> None:
 def encode_leaves_the_global_generators_alone(subject: DomainSubject) -> None:
     """Nothing is drawn from torch's, NumPy's or Python's global generator."""
     module, cells = subject.module(), subject.cells()
-    with watched_randomness() as used:
-        subject.latents(module, cells)
-    if used:
-        raise CheckFailed(
-            f"encode() drew from the global generator of {', '.join(used)}.",
-            "no draw, or one from a torch.Generator of its own.",
-            "pass generator=torch.Generator().manual_seed(...) to whatever draws.",
-        )
+    check_draws_nothing(
+        partial(subject.latents, module, cells),
+        "encode() drew",
+        "no draw, or one from a torch.Generator of its own.",
+        "pass generator=torch.Generator().manual_seed(...) to whatever draws.",
+    )
 
 
 def encode_leaves_the_module_as_it_was(subject: DomainSubject) -> None:

@@ -6,6 +6,7 @@ import copy
 import functools
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -24,9 +25,9 @@ from globalworkspace.testing.checks import (
     global_seed,
     run_checks,
     state_of,
-    watched_randomness,
 )
-from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
+from globalworkspace.testing.module_checks import check_draws_nothing, check_follows
+from globalworkspace.testing.pretend_device import PretendDevice
 from globalworkspace.testing.toys import (
     TOY_DOMAINS,
     toy_held_out,
@@ -109,14 +110,12 @@ def it_leaves_the_global_generators_alone(subject: EvaluationSubject) -> None:
     """Nothing is drawn from torch's, NumPy's or Python's global generator."""
     workspace = subject.workspace()
     held_out = subject.held_out(workspace)
-    with watched_randomness() as used:
-        subject.figures(workspace, held_out)
-    if used:
-        raise CheckFailed(
-            f"The evaluation drew from the global generator of {', '.join(used)}.",
-            "none: training goes on after it, with the same chance as without.",
-            "pass generator=torch.Generator().manual_seed(...) to whatever draws.",
-        )
+    check_draws_nothing(
+        partial(subject.figures, workspace, held_out),
+        "The evaluation drew",
+        "none: training goes on after it, with the same chance as without.",
+        "pass generator=torch.Generator().manual_seed(...) to whatever draws.",
+    )
 
 
 def it_leaves_the_weights_as_they_were(subject: EvaluationSubject) -> None:
@@ -204,17 +203,17 @@ def it_follows_the_workspace_to_another_device(subject: EvaluationSubject) -> No
     workspace = subject.workspace()
     held_out = subject.held_out(workspace)
     subject.figures(workspace, held_out)
-    try:
-        with PretendDevice() as device:
-            for part in _parts(workspace).values():
-                device.place(part)
-            subject.evaluation(workspace, held_out)
-    except DeviceMix as mix:
-        raise CheckFailed(
-            f"On a device, {mix}.",
-            "that latents are moved to where the workspace lies.",
-            "call .to(workspace.device) on what comes from a table.",
-        ) from mix
+
+    def moved(device: PretendDevice) -> None:
+        for part in _parts(workspace).values():
+            device.place(part)
+        subject.evaluation(workspace, held_out)
+
+    check_follows(
+        moved,
+        "that latents are moved to where the workspace lies.",
+        "call .to(workspace.device) on what comes from a table.",
+    )
 
 
 def the_plugin_module_is_light(subject: EvaluationSubject) -> None:

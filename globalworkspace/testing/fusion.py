@@ -14,7 +14,6 @@ from globalworkspace.testing.checks import (
     Check,
     CheckFailed,
     NotJudged,
-    apart,
     check_light,
     fail_if_apart,
     global_seed,
@@ -28,6 +27,9 @@ from globalworkspace.testing.fusion_subject import (
     parts_of,
 )
 from globalworkspace.testing.module_checks import (
+    BUFFERS,
+    GENERATORS_STAY,
+    WHERE_GIVEN,
     check_draws_nothing,
     check_first_weights,
     check_follows,
@@ -52,18 +54,6 @@ def _same(found: State, wanted: State, wrong: str, remedy: str) -> None:
     one, other, none = parts_of(found), parts_of(wanted), torch.empty(0)
     for name in one | other:
         fail_if_apart(one.get(name, none), other.get(name, none), f"{wrong}, {name}", remedy)
-
-
-def _shares_fault(weights: Tensor, here: Tensor) -> str | None:
-    """What is wrong with the weights (n, B) of the domains of each row."""
-    if weights.shape != here.shape:
-        return f"have shape {tuple(weights.shape)}, not {tuple(here.shape)}"
-    if not (weights >= 0).all():
-        return "hold a negative share, or NaN"
-    if weights[~here].any():
-        return "are not 0 where a domain is missing"
-    difference = apart(weights.sum(dim=0), torch.ones(weights.shape[1]))
-    return f"do not sum to 1 over the domains of a row: {difference}" if difference else None
 
 
 def it_is_a_fusion_with_a_size_and_an_activation(subject: FusionSubject) -> None:
@@ -133,7 +123,7 @@ def its_state_is_finite(subject: FusionSubject) -> None:
 def its_weights_are_shares_of_the_domains_that_are_there(subject: FusionSubject) -> None:
     """`select` gives (n, B) weights, 0 for a missing domain, that sum to 1 in each row."""
     for seed in _CHANCE:
-        fault = _shares_fault(*subject.weights(seed))
+        _, fault = subject.weights(seed)
         if fault:
             raise CheckFailed(
                 f"The weights {fault}.",
@@ -219,8 +209,7 @@ def a_row_with_one_domain_is_as_if_there_were_no_others(subject: FusionSubject) 
     codes, present = subject.codes(), subject.gaps()
     only = torch.stack(list(present.values())).sum(dim=0) == 1
     for seed in _CHANCE:
-        if _shares_fault(*subject.weights(seed)):
-            raise NotJudged("its weights are no shares")
+        subject.sound_weights(seed)
         state = subject.sound(codes, present, seed)
         for name, code in codes.items():
             rows = only & present[name]
@@ -271,7 +260,8 @@ def it_leaves_the_global_generators_alone(subject: FusionSubject) -> None:
     codes = subject.codes()
     for seed in _CHANCE:
         subject.sound(codes, None, seed)
-        check_draws_nothing(partial(subject.fuse, codes, None, seed), _REMEDY_CHANCE)
+        call = partial(subject.fuse, codes, None, seed)
+        check_draws_nothing(call, "It draws", GENERATORS_STAY, _REMEDY_CHANCE)
 
 
 def it_leaves_the_codes_as_they_were(subject: FusionSubject) -> None:
@@ -285,9 +275,7 @@ def gradients_reach_the_codes_that_take_part(subject: FusionSubject) -> None:
     """Without chance, every domain of a row with a share in its state learns from it."""
     codes, present = subject.codes(), subject.gaps()
     subject.sound(codes, present)
-    weights, here = subject.weights(None)
-    if _shares_fault(weights, here):
-        raise NotJudged("its weights are no shares")
+    weights = subject.sound_weights(None)
     grads = gradients_of(codes, lambda **leaves: subject.fuse(leaves, present).code)
     for share, (name, grad) in zip(weights, grads.items(), strict=True):
         if not grad.isfinite().all() or not grad[share > 0].any(dim=1).all():
@@ -342,7 +330,7 @@ def its_state_follows_the_codes_to_another_device(subject: FusionSubject) -> Non
             there, masks = ({n: device.move(x) for n, x in m.items()} for m in (codes, present))
             fusion.fuse(there, masks, generator_of(seed))
 
-        check_follows(moved)
+        check_follows(moved, WHERE_GIVEN, BUFFERS)
 
 
 def the_plugin_module_is_light(subject: FusionSubject) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from functools import partial
 
 import attrs
 import torch
 from torch import Tensor
 
 from globalworkspace.fusion import Fusion, State
-from globalworkspace.testing.checks import (
-    NotJudged,
-    apart,
-    global_seed,
-)
+from globalworkspace.testing.checks import NotJudged, apart
+from globalworkspace.testing.module_checks import twice
 from globalworkspace.testing.toys import TOY_DOMAINS
 
 ROWS = 12
@@ -84,17 +82,11 @@ class FusionSubject:
         self, codes: Codes, present: Mapping[str, Tensor] | None = None, seed: int | None = None
     ) -> State:
         """The same as `fuse`, not judged where another check says what is wrong."""
-        found = []
-        for elsewhere in (1, 2):
-            try:
-                with global_seed(elsewhere):
-                    found.append(self.fuse(codes, present, seed))
-            except Exception as error:
-                raise NotJudged(f"it raises {type(error).__name__}: {error}") from error
-            self.need_finite(found[-1], codes)
-        if apart(found[0].code, found[1].code):
+        call = partial(self.fuse, codes, present, seed)
+        first, second = twice(call, lambda state: self.need_finite(state, codes), "it")
+        if apart(first.code, second.code):
             raise NotJudged("its state is not the same every time")
-        return found[0]
+        return first
 
     def rebuilt(self) -> Fusion:
         """One of the same settings after a round trip through JSON, without the weights."""
@@ -105,11 +97,31 @@ class FusionSubject:
             raise NotJudged(f"config() is not JSON-able: {error}") from error
         return type(fusion)(dim=fusion.dim, activation=fusion.activation, **config).eval()
 
-    def weights(self, seed: int | None) -> tuple[Tensor, Tensor]:
-        """What `select` gives for rows with gaps, and which domains are there; (n, B) both."""
+    def weights(self, seed: int | None) -> tuple[Tensor, str | None]:
+        """What `select` gives for rows with gaps, (n, B), and what is wrong with it."""
         here = torch.stack(list(self.gaps().values()))
         codes = torch.stack(list(self.codes().values())).masked_fill(~here[:, :, None], 0.0)
-        return self.fusion().select(codes, here, generator_of(seed)), here
+        weights = self.fusion().select(codes, here, generator_of(seed))
+        return weights, _shares_fault(weights, here)
+
+    def sound_weights(self, seed: int | None) -> Tensor:
+        """The same, not judged where another check says what is wrong."""
+        weights, fault = self.weights(seed)
+        if fault:
+            raise NotJudged("its weights are no shares")
+        return weights
+
+
+def _shares_fault(weights: Tensor, here: Tensor) -> str | None:
+    """What is wrong with the weights (n, B) of the domains of each row."""
+    if weights.shape != here.shape:
+        return f"have shape {tuple(weights.shape)}, not {tuple(here.shape)}"
+    if not (weights >= 0).all():
+        return "hold a negative share, or NaN"
+    if weights[~here].any():
+        return "are not 0 where a domain is missing"
+    difference = apart(weights.sum(dim=0), torch.ones(weights.shape[1]))
+    return f"do not sum to 1 over the domains of a row: {difference}" if difference else None
 
 
 def generator_of(seed: int | None) -> torch.Generator | None:

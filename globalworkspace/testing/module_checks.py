@@ -1,8 +1,9 @@
-"""Checks that are the same for fusions and networks: small modules of a workspace."""
+"""Checks that are the same for several kinds of parts, but for what is said of a fault."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from globalworkspace.testing.checks import (
     watched_randomness,
 )
 from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
+
+Given = TypeVar("Given")
 
 
 def check_first_weights(build: Callable[[], nn.Module]) -> None:
@@ -35,16 +38,35 @@ def check_first_weights(build: Callable[[], nn.Module]) -> None:
         )
 
 
-def check_draws_nothing(call: Callable[[], object], remedy: str) -> None:
-    """Call, and see that no global generator was used."""
+def check_draws_nothing(call: Callable[[], object], wrong: str, expected: str, remedy: str) -> None:
+    """Call, and see that no global generator was used; `wrong` says who drew."""
     with watched_randomness() as used:
         call()
     if used:
         raise CheckFailed(
-            f"It draws from the global generator of {', '.join(used)}.",
-            "that global generators are left as they were.",
-            remedy,
+            f"{wrong} from the global generator of {', '.join(used)}.", expected, remedy
         )
+
+
+GENERATORS_STAY = "that global generators are left as they were."
+WHERE_GIVEN = "that every tensor lies where the weights and what is given lie."
+BUFFERS = (
+    "register constants as buffers, make new tensors with device= of a given one, and move what is "
+    "drawn on the CPU, where the generator is."
+)
+
+
+def twice(call: Callable[[], Given], need_sound: Callable[[Given], None], who: str) -> list[Given]:
+    """What two calls give; not judged where another check says what is wrong with it."""
+    found = []
+    for elsewhere in (1, 2):
+        try:
+            with global_seed(elsewhere):
+                found.append(call())
+        except Exception as error:
+            raise NotJudged(f"{who} raises {type(error).__name__}: {error}") from error
+        need_sound(found[-1])
+    return found
 
 
 def check_only_reads(given: Mapping[str, Tensor], call: Callable[[], object]) -> None:
@@ -81,18 +103,13 @@ def check_parameters_learn(module: nn.Module, call: Callable[[], Tensor]) -> Non
         )
 
 
-def check_follows(call: Callable[[PretendDevice], object]) -> None:
+def check_follows(call: Callable[[PretendDevice], object], expected: str, remedy: str) -> None:
     """Call inside of a pretended device, to which the call moves what it needs."""
     try:
-        with PretendDevice() as device, torch.no_grad():
+        with PretendDevice() as device:
             call(device)
     except DeviceMix as mix:
-        raise CheckFailed(
-            f"On a device, {mix}.",
-            "that every tensor lies where the weights and what is given lie.",
-            "register constants as buffers, make new tensors with device= of a given one, and move "
-            "what is drawn on the CPU, where the generator is.",
-        ) from mix
+        raise CheckFailed(f"On a device, {mix}.", expected, remedy) from mix
 
 
 def gradients_of(given: Mapping[str, Tensor], call: Callable[..., Tensor]) -> dict[str, Tensor]:

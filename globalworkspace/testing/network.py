@@ -23,6 +23,9 @@ from globalworkspace.testing.checks import (
     run_checks,
 )
 from globalworkspace.testing.module_checks import (
+    BUFFERS,
+    GENERATORS_STAY,
+    WHERE_GIVEN,
     check_draws_nothing,
     check_first_weights,
     check_follows,
@@ -188,7 +191,7 @@ def it_leaves_the_global_generators_alone(subject: NetworkSubject) -> None:
         module, rows = subject.made(side), subject.rows(side)
         subject.sound(side, module, rows)
         remedy = "ask self.training before drawing, as globalworkspace.networks.Dropout does."
-        check_draws_nothing(partial(output, module, rows), remedy)
+        check_draws_nothing(partial(output, module, rows), "It draws", GENERATORS_STAY, remedy)
 
 
 def it_leaves_the_rows_as_they_were(subject: NetworkSubject) -> None:
@@ -284,7 +287,7 @@ def its_networks_follow_the_rows_to_another_device(subject: NetworkSubject) -> N
                 there(device.move(rows))
 
             module.train(training)
-            check_follows(moved)
+            check_follows(moved, WHERE_GIVEN, BUFFERS)
 
 
 def the_plugin_module_is_light(subject: NetworkSubject) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -11,11 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from globalworkspace.latents import LatentSpec, Part
-from globalworkspace.testing.checks import (
-    NotJudged,
-    apart,
-    global_seed,
-)
+from globalworkspace.testing.checks import NotJudged, apart, global_seed
+from globalworkspace.testing.module_checks import twice
 from globalworkspace.testing.toys import random_latents
 
 ROWS = 12
@@ -98,17 +96,11 @@ class NetworkSubject:
 
     def sound(self, side: str, module: nn.Module, rows: Tensor) -> Tensor:
         """What a copy gives, not judged where another check says what is wrong."""
-        found = []
-        for elsewhere in (1, 2):
-            try:
-                with global_seed(elsewhere):
-                    found.append(output(module, rows))
-            except Exception as error:
-                raise NotJudged(f"the {side} raises {type(error).__name__}: {error}") from error
-            self.need_finite(side, found[-1], rows)
-        if apart(*found):
+        call = partial(output, module, rows)
+        first, second = twice(call, lambda x: self.need_finite(side, x, rows), f"the {side}")
+        if apart(first, second):
             raise NotJudged(f"the {side} does not give the same every time")
-        return found[0]
+        return first
 
 
 def output(module: nn.Module, rows: Tensor) -> Tensor:

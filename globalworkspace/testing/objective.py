@@ -21,9 +21,10 @@ from globalworkspace.testing.checks import (
     check_light,
     run_checks,
 )
+from globalworkspace.testing.module_checks import check_follows
 from globalworkspace.testing.objective_routes import ROUTES
 from globalworkspace.testing.objective_subject import ObjectiveSubject, fault_of
-from globalworkspace.testing.pretend_device import DeviceMix, PretendDevice
+from globalworkspace.testing.pretend_device import PretendDevice
 from globalworkspace.testing.toys import TOY_DOMAINS
 from globalworkspace.workspace import GlobalWorkspace
 
@@ -208,16 +209,16 @@ def its_loss_follows_the_workspace_to_another_device(subject: ObjectiveSubject) 
     objective = subject.objective()
     subject.values(objective, subject.segments())
     walked, context = subject.walk(objective, subject.workspace(), subject.segments())
-    try:
-        with PretendDevice() as device:
-            device.place(objective)
-            objective.loss(_moved(walked, device), context)
-    except DeviceMix as mix:
-        raise CheckFailed(
-            f"On a device, {mix}.",
-            "that every tensor lies where the walk lies.",
-            "register constants with register_buffer(), and make new tensors like walked ones.",
-        ) from mix
+
+    def moved(device: PretendDevice) -> None:
+        device.place(objective)
+        objective.loss(_moved(walked, device), context)
+
+    check_follows(
+        moved,
+        "that every tensor lies where the walk lies.",
+        "register constants with register_buffer(), and make new tensors like walked ones.",
+    )
 
 
 def _moved(walked: Walked, device: PretendDevice) -> Walked:

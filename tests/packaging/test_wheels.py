@@ -83,15 +83,22 @@ print(len(own))
 """
 
 
+def python_with(
+    names: list[str], home: Path, wheels: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The python of an environment with the core and these add-ons; no other is to be used."""
+    chosen = [wheels["globalworkspace"], *(wheels[f"globalworkspace_{name}"] for name in names)]
+    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", ",".join(names))
+    return environment_of(home / "venv", chosen) / "bin" / "python"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [Path(path).name for path in DISTRIBUTIONS[1:]])
 def test_each_add_on_works_alone_with_the_core(
     tmp_path: Path, wheels: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = [wheels["globalworkspace"], wheels[f"globalworkspace_{name}"]]
-    home = environment_of(tmp_path / "venv", chosen)
-    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", name)
-    printed = run(home / "bin" / "python", "-W", "error", "-c", ALONE, name, cwd=tmp_path)
+    python = python_with([name], tmp_path, wheels, monkeypatch)
+    printed = run(python, "-W", "error", "-c", ALONE, name, cwd=tmp_path)
     assert int(printed) >= 1
 
 
@@ -110,15 +117,12 @@ BESIDE = {"mmvm": ["attributes"]}
 def test_the_examples_of_a_neighbour_run_with_what_they_import_and_no_other_add_on(
     tmp_path: Path, wheels: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [name, *BESIDE.get(name, [])]
-    chosen = [wheels["globalworkspace"], *(wheels[f"globalworkspace_{each}"] for each in names)]
-    home = environment_of(tmp_path / "venv", chosen)
-    monkeypatch.setenv("GLOBALWORKSPACE_PLUGINS", ",".join(names))
+    python = python_with([name, *BESIDE.get(name, [])], tmp_path, wheels, monkeypatch)
     for page in NEIGHBOURS[name]:
         text = (ROOT / page).read_text(encoding="utf-8")
         examples = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         assert examples, page
-        run(home / "bin" / "python", "-c", "\n".join(examples), cwd=tmp_path)
+        run(python, "-c", "\n".join(examples), cwd=tmp_path)
 
 
 @pytest.mark.slow

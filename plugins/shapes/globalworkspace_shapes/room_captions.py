@@ -79,10 +79,12 @@ def describe_rooms(
         >>> text.endswith(".")
         True
     """
-    told, worded = _rows(rooms), _rows(worded_as or rooms)
+    worded = _rows(rooms if worded_as is None else worded_as)
+    known = [room_facts(room) for room in worded]
+    facts = known if worded_as is None else told_facts(rooms)
     return [
-        _compose(room_facts(room), _chosen(other, seed))
-        for room, other in zip(told, worded, strict=True)
+        _compose(told, _chosen(room, own, seed))
+        for told, room, own in zip(facts, worded, known, strict=True)
     ]
 
 
@@ -104,10 +106,9 @@ def _rows(rooms: RoomAttributes) -> list[dict[str, float]]:
     return [{name: values[row] for name, values in columns.items()} for row in range(len(rooms))]
 
 
-def _chosen(room: Mapping[str, float], seed: int) -> _Wording:
+def _chosen(room: Mapping[str, float], facts: Mapping[str, int], seed: int) -> _Wording:
     digest = hashlib.blake2b(f"{seed} {sorted(room.items())}".encode(), digest_size=8).digest()
     chance = random.Random(int.from_bytes(digest, "little"))
-    facts = room_facts(room)
 
     def position(among: int) -> int:
         return chance.choice(range(among))
