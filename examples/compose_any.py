@@ -60,7 +60,7 @@ domains = {
     "clock": Clock(),
 }
 data = rows("train", args.items).match(args.items // 4)  # three of four rows hold one modality
-domains["caption"].set_gallery(data["caption"].take(data["caption"].present.nonzero().flatten()))
+domains["caption"].set_gallery(data["caption"].take(data.rows_with("caption")))
 workspace = gw.GlobalWorkspace(domains, dim=32, dropout=0.2)
 gw.Trainer(gw.TrainerConfig(steps=args.steps)).fit(workspace, *data.hold_out())
 

@@ -100,7 +100,7 @@ def judge_cca(workspace: GlobalWorkspace, known: Table, test: Table) -> Scores:
     """Covariances from every row, matched or not; shrinkage and weighting tuned on the matched."""
     (x, y), (x_test, y_test) = matched(workspace, known), matched(workspace, test)
     table = standardize_table(workspace, known)
-    x_all, y_all = (table[n].take(table[n].present.nonzero().flatten()) for n in table)
+    x_all, y_all = (table[n].take(table.rows_with(n)) for n in table)
     found = cca(x, y, x_all, y_all, powers=(0.0, 0.5, 1.0))
     cosines = cosine(found.project_x(x_test), found.project_y(y_test))
     return {THERE: recall_at(cosines), BACK: recall_at(cosines.T)}

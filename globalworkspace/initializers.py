@@ -166,7 +166,7 @@ def _as_they_are(latents: Tensor) -> Tensor:
 
 def _own(data: Table, name: str) -> Tensor:
     """The latents (M, A) of every row that has the domain."""
-    return data[name].take(data[name].present.nonzero().flatten())  # type: ignore[no-any-return]
+    return data[name].take(data.rows_with(name))  # type: ignore[no-any-return]
 
 
 def _projections(

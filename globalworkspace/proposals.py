@@ -206,7 +206,7 @@ def _file_columns(table: Table, folder: Path) -> list[str]:
 
 def _some(table: Table, column: str) -> list[Any]:
     """Some cells of a column, the first of alternatives."""
-    rows = table[column].present.nonzero().flatten()[:_LOOKED_AT]
+    rows = table.rows_with(column)[:_LOOKED_AT]
     cells = _items(table[column].take(rows))
     return [cell[0] if isinstance(cell, Alternatives) else cell for cell in cells]
 

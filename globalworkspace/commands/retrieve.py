@@ -103,7 +103,7 @@ def _collection(
         names = domain_columns({domain: config.get("domains", {}).get(domain, {})})
         table = load_table({"kind": kind, "path": among}, names, "--among")
     picked = Table({domain: table[domain]}, table.origin)
-    picked = picked.select(picked[domain].present.nonzero().flatten())
+    picked = picked.select(picked.rows_with(domain))
     if not len(picked):
         raise DataError(f'No row to look in has the domain "{domain}".')
     options = attrs.asdict(construct(EncodingConfig, section(config, "encoding"), "[encoding]"))

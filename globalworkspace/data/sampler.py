@@ -114,7 +114,7 @@ class BatchSampler:
             sizes.append(min(max(matched_rows // len(matched), 2), len(rows)))
         if unmatched_rows:
             for name in table.domains:
-                rows = table[name].present.nonzero().flatten()
+                rows = table.rows_with(name)
                 pools.append(((name,), rows))
                 sizes.append(min(unmatched_rows, len(rows)))
         self._shares = [processes.share(size) for size in sizes]

@@ -167,7 +167,7 @@ def _solve(
     return baseline(
         job["baseline"],
         {name: known[name].take(rows) for name in known},
-        {name: known[name].take(known[name].present.nonzero().flatten()) for name in known},
+        {name: known[name].take(known.rows_with(name)) for name in known},
         {name: test[name].cells for name in test},
         {name: workspace.spec(name) for name in test},
         job["seed"],

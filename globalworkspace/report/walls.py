@@ -135,7 +135,7 @@ def round_trips(experiment: Experiment) -> Section | None:
     workspace, held_out = experiment.workspace, experiment.held_out
     grids: list[Grid] = []
     for source in held_out.latents:
-        rows = held_out.raw[source].present.nonzero().flatten()[:RANDOM]
+        rows = held_out.raw.rows_with(source)[:RANDOM]
         if not len(rows):
             continue
         state = workspace.encode({source: held_out.latents[source].take(rows)}, latents=True)

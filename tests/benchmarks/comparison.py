@@ -140,7 +140,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         made = joined_by_training(workspace, known, method)
     else:
         workspace = GlobalWorkspace(data.domains, dim=1)
-        present = {name: known[name].present.nonzero().flatten() for name in known}
+        present = {name: known.rows_with(name) for name in known}
         workspace.fit_standardizers({name: known[name].take(present[name]) for name in known})
         made = joined_in_closed_form(workspace, known, method, seed)
     return judged(workspace, made, job["set"], seed)

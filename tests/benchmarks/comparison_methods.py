@@ -203,9 +203,7 @@ def joined_in_closed_form(
     names = list(standard)
     matched = standard.matched_rows()
     pairs = {name: standard[name].take(matched) for name in names}
-    everything = {
-        name: standard[name].take(standard[name].present.nonzero().flatten()) for name in names
-    }
+    everything = {name: standard[name].take(standard.rows_with(name)) for name in names}
     made = BASELINES[CLOSED[method]]
     ways = [made(pairs, everything, a, b, seed) for a, b in (names, names[::-1])]
 

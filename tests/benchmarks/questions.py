@@ -299,10 +299,7 @@ def closed_form(name: str, pairs: int, seed: int) -> Callable[[str, Tensor], Ten
         return (values - mean) / spread.clamp(min=1e-6)
 
     x, y = (standard(d, known[d].take(rows)) for d in ("picture", "caption"))
-    x_all, y_all = (
-        standard(d, known[d].take(known[d].present.nonzero().flatten()))
-        for d in ("picture", "caption")
-    )
+    x_all, y_all = (standard(d, known[d].take(known.rows_with(d))) for d in ("picture", "caption"))
     joint = cca(x, y, x_all, y_all, powers=(0.0, 0.5, 1.0))
     projections = {"picture": joint.project_x, "caption": joint.project_y}
     return lambda domain, values: projections[domain](standard(domain, values)).float()

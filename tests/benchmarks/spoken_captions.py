@@ -99,7 +99,7 @@ def compare(domains: dict[str, DomainModule], folder: Path, seed: int) -> dict[s
     standard, test = (standardize_table(workspace, t) for t in (known, latents["test"]))
     rows = known.matched_rows()
     x, y = (standard[name].take(rows) for name in COLUMNS)
-    x_all, y_all = (standard[n].take(standard[n].present.nonzero().flatten()) for n in COLUMNS)
+    x_all, y_all = (standard[n].take(standard.rows_with(n)) for n in COLUMNS)
     x_test, y_test = (test[name].take(torch.arange(TEST)) for name in COLUMNS)
     there, back = (ridge(*pair, error=retrieval_error) for pair in ((x, y), (y, x)))
     joint = cca(x, y, x_all, y_all, powers=(0.0, 0.5, 1.0))
