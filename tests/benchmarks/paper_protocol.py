@@ -55,6 +55,7 @@ PAIRS = (500, 1000, 2500, 5000, 10_000, 25_000, 50_000)
 ALL_FOUR_PAIRS, DEFAULT_PAIRS = (1000, 2500, 5000), (1000, 2500)
 """A factor is read where a curve has points: those of the baseline have to reach far."""
 ROWS, VALIDATION, SEEDS = 500_000, 2_000, 3
+CAPTION_ROWS = 510_000  # whole chunks of `captions`
 STEPS, DEFAULT_STEPS, TRIAL_STEPS, PATIENCE = 100_000, 30_000, 20_000, 25_000
 JUDGED_AT = 2500
 SETTINGS = (  # contrastive, demi-cycle, cycle beside translation 1
@@ -101,7 +102,7 @@ class SmallestLoss(Callback):
 _HELD: dict[str, Any] = {}
 
 
-def start(pairing: str, cache: str, caption_cache: str) -> None:
+def start(pairing: str, cache: str, caption_cache: str, device: str) -> None:
     """Load the latents of a pairing."""
     names = PAIRINGS[pairing]
     modules = demo_domains()
@@ -109,9 +110,10 @@ def start(pairing: str, cache: str, caption_cache: str) -> None:
         table = latents("train", ROWS + 50_000, Path(cache))
         held = {name: table[name].cells for name in names}
     else:
-        held = {n: x for n, x in training_latents(600_000, Path(caption_cache)).items()}
+        held = training_latents(CAPTION_ROWS, Path(caption_cache))
     _HELD["latents"] = {name: held[name][:ROWS] for name in names}
     _HELD["validation"] = {name: held[name][ROWS : ROWS + VALIDATION] for name in names}
+    _HELD["device"] = device
     _HELD["domains"] = GivenLatents.of({name: modules[name] for name in names})
 
 
@@ -144,7 +146,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         compile=True,
         keep="last",
         seed=job["seed"],
-        device="cpu",
+        device=_HELD["device"],
         progress=False,
     )
     trainer = Trainer(config, families(job), callbacks=[smallest])
@@ -164,42 +166,34 @@ def run(pairing: str, jobs: Iterable[dict[str, Any]], args: argparse.Namespace) 
         work,
         LINES,
         start=start,
-        start_args=(pairing, str(args.cache), str(args.caption_cache)),
+        start_args=(pairing, str(args.cache), str(args.caption_cache), args.device),
         workers=args.workers,
         what=pairing,
     )
 
 
 def grid(pairing: str, args: argparse.Namespace) -> None:
-    """Everything of a pairing, the choice of coefficients first."""
-    common = {"pairing": pairing}
-    tried = run(
-        pairing,
-        [
-            common
-            | {"recipe": "all four", "pairs": n, "seed": 1000, "steps": TRIAL_STEPS, "setting": s}
-            for n in ALL_FOUR_PAIRS
-            for s in range(len(SETTINGS))
-        ],
-        args,
-    )
-    best = {
-        n: min((t for t in tried if t["pairs"] == n), key=lambda t: sum(t["errors"].values()))
-        for n in ALL_FOUR_PAIRS
-    }
-    for seed in range(SEEDS):
-        whole = common | {"seed": seed, "steps": STEPS}
-        ours = whole | {"recipe": "default", "steps": DEFAULT_STEPS}
-        jobs = [
-            *(
-                whole | {"recipe": "all four", "pairs": n, "setting": best[n]["setting"]}
-                for n in ALL_FOUR_PAIRS
-            ),
-            *(ours | {"pairs": n} for n in DEFAULT_PAIRS),
-            *(whole | {"recipe": "translation alone", "pairs": n} for n in PAIRS),
-        ]
-        # what the claims are made from comes first, lest a run is stopped half way
-        run(pairing, sorted(jobs, key=lambda job: job["pairs"] != JUDGED_AT), args)
+    """Everything of a pairing, what the claims are made from first, lest a run is stopped."""
+    everything = {"pairing": pairing}
+    seeds = range(SEEDS)
+    for n in sorted(ALL_FOUR_PAIRS, key=lambda n: n != JUDGED_AT):
+        common = everything | {"pairs": n}
+        all_four = common | {"recipe": "all four"}
+        trial = all_four | {"seed": 1000, "steps": TRIAL_STEPS}
+        tried = run(pairing, [trial | {"setting": s} for s in range(len(SETTINGS))], args)
+        best = min(tried, key=lambda t: sum(t["errors"].values()))["setting"]
+        jobs = [all_four | {"seed": seed, "steps": STEPS, "setting": best} for seed in seeds]
+        if n in DEFAULT_PAIRS:
+            ours = common | {"recipe": "default", "steps": DEFAULT_STEPS}
+            jobs += [ours | {"seed": seed} for seed in seeds]
+        run(pairing, jobs, args)
+    run(pairing, alone(pairing), args)
+
+
+def alone(pairing: str) -> list[dict[str, Any]]:
+    """The jobs of the baseline."""
+    common = {"pairing": pairing, "recipe": "translation alone", "steps": STEPS}
+    return [common | {"pairs": n, "seed": seed} for seed in range(SEEDS) for n in PAIRS]
 
 
 def page() -> None:
@@ -261,6 +255,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "label-efficiency")
     parser.add_argument("--caption-cache", type=Path, default=ROOT / "runs" / "captions")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--device", default="cpu", help="cuda: the same on a GPU")
     parser.add_argument("--page", action="store_true", help="train nothing")
     args = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
