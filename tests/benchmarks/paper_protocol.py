@@ -147,6 +147,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         keep="last",
         seed=job["seed"],
         device=_HELD["device"],
+        precision="fp32",
         progress=False,
     )
     trainer = Trainer(config, families(job), callbacks=[smallest])

@@ -141,6 +141,9 @@ class Runner:
             stderr=self.log,
             text=True,
         )
+
+    def ready(self) -> None:
+        """Wait until it could take its first turn."""
         self._read("ready")
 
     def turn(self) -> float:
@@ -177,6 +180,8 @@ def cell(n: int, batch: int, width: int, modes: list[str], args: argparse.Namesp
     runners = {"shimmer": Runner([args.shimmer_python, str(PEER)], job | {"kind": "lightning"})}
     for mode in modes:
         runners[mode] = Runner(own, job | {"mode": mode})
+    for runner in runners.values():
+        runner.ready()
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(args.repeats):
         for name, runner in runners.items():
