@@ -364,7 +364,8 @@ def _own_rows(segment: Segment, rows: slice) -> slice:
 def _drawn_sources(sources: int, rows: int, generator: torch.Generator) -> Tensor:
     """Which of the rows fuse each source: (sources, rows) bool, at least one source in each row."""
     subsets = torch.randint(1, 2**sources, (rows,), generator=generator)
-    return subsets.bitwise_right_shift(torch.arange(sources)[:, None]).remainder_(2) == 1
+    bits = torch.arange(sources, device=subsets.device)  # a captured step draws on the GPU
+    return subsets.bitwise_right_shift(bits[:, None]).remainder_(2) == 1
 
 
 def _node(walk: Walk, path: tuple[str, ...]) -> _Node:

@@ -1,31 +1,36 @@
 """Between two log lines nothing waits for the device: no value of a tensor is read in a step."""
 
+import contextlib
+
 import pytest
 import torch
-from core_domains import small_table, small_workspace, two_views
+from core_domains import every_family, small_table, small_workspace, two_views
 
-from globalworkspace import Table, TrainerConfig
+from globalworkspace import Table, TrainerConfig, routes
 from globalworkspace.augmentation import Noise
+from globalworkspace.data.sampler import Batch
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.fused import Fused
 from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
+from globalworkspace.randomness import LastingChance
 from globalworkspace.standard_table import standardize_table
+from globalworkspace.training.captured import _Draws
 from globalworkspace.training.run import Run
 from globalworkspace.training.trainer import Trainer
 
 READS = ("item", "tolist", "numpy", "__float__", "__int__", "__bool__", "__index__", "nonzero")
 
 
-def ready_run(fusion="random-softmax"):
+def ready_run(fusion="random-softmax", families=None):
     """A run after its first step, in which plans and flat weights are made."""
     workspace = small_workspace((4, 6, 3), dropout=0.1, fusion=fusion)
     table = small_table(dims=(4, 6, 3))
     latents = {n: workspace.domains[n].encode(table[n].cells) for n in table}
     workspace.fit_standardizers(latents)
-    families = [
+    families = families or [
         Translation(1.0, subsets="sampled", budget=2),
         Contrastive(0.1, learn_scale=True),
         Contrastive(0.1, budget=1).seen_through("noisy"),
@@ -84,6 +89,40 @@ def test_a_hidden_read_would_be_noticed(monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(AssertionError, match="read in a step"):
         forbid(patched)
         run._step()
+
+
+def walk_elsewhere(run, monkeypatch):
+    """Losses and gradient as they are captured, on a device that is not the CPU: `meta`, which
+    holds no values and refuses what lies on the CPU."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    meta = torch.device("meta")
+    batch = run.sampler.batch(1)
+    there = Batch(batch.segments, {n: x.to(meta) for n, x in batch.latents.items()}, ())
+    run.workspace.to(meta)
+    run.orchestrator.to(meta)
+    weights = torch.ones(len(run.orchestrator.names), device=meta)
+    draws, chance = _Draws(meta), LastingChance(0, 1)
+    for answers in (lambda: [], draws.next):
+        with draws.answered(answers()):
+            report = run.orchestrator.report(there, 1, chance, weights)
+    report.total.backward()
+    return report
+
+
+@pytest.mark.parametrize("fusion", ["random-softmax", "single", "mean", "attention"])
+def test_all_that_a_captured_step_makes_lies_on_its_device(fusion, monkeypatch):
+    report = walk_elsewhere(ready_run(fusion, every_family()), monkeypatch)
+    assert report.total.device.type == "meta"
+
+
+def test_what_lies_elsewhere_would_be_noticed(monkeypatch):
+    def on_the_cpu(sources, rows, generator):
+        subsets = torch.randint(1, 2**sources, (rows,), generator=generator)
+        return subsets.bitwise_right_shift(torch.arange(sources)[:, None]).remainder_(2) == 1
+
+    monkeypatch.setattr(routes, "_drawn_sources", on_the_cpu)
+    with pytest.raises(RuntimeError, match="device"):
+        walk_elsewhere(ready_run(families=every_family()), monkeypatch)
 
 
 def test_losses_are_read_when_they_are_logged_and_not_before(monkeypatch):
