@@ -115,17 +115,36 @@ def current_processes() -> Processes:
     from torch.distributed.rendezvous import rendezvous
 
     if not distributed.is_initialized():
-        cuda = torch.cuda.is_available()
-        if cuda:
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        gpu = own_gpu()
+        if gpu is not None:
+            torch.cuda.set_device(gpu)
         store, rank, size = next(rendezvous("env://"))
         # after a restart the launcher's store still holds the addresses of those that died
         store = PrefixStore(f"attempt-{_attempt()}", store)
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=size
+            "gloo" if gpu is None else "cpu:gloo,cuda:nccl",
+            store=store,
+            rank=rank,
+            world_size=size,
         )
         atexit.register(_leave)
     return Processes(distributed.get_rank(), distributed.get_world_size())
+
+
+def started_here() -> int:
+    """How many of the processes run on this machine, as far as the launcher tells."""
+    return max(int(os.environ.get("LOCAL_WORLD_SIZE", "1")), _local_rank() + 1)
+
+
+def own_gpu() -> int | None:
+    """This process's GPU, one each in the launcher's order; None where there are too few."""
+    if torch.cuda.device_count() < started_here():
+        return None
+    return _local_rank()
+
+
+def _local_rank() -> int:
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def restarted() -> bool:

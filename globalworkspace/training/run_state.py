@@ -135,8 +135,14 @@ def _refuse_another(run: Run, found: Path, state: Mapping[str, Any]) -> None:
         if None not in (digest, saved.get(what)) and saved[what] != digest
     ]
     if changed:
-        raise ConfigError(
+        text = (
             f'The checkpoint "{found}" was made with another {", ".join(changed)}. Go on with the '
             "same, give another run folder, or begin anew: resume=False, --restart on the command "
             "line, which removes it."
         )
+        if "training rows" in changed:
+            text += (
+                " Latents made anew on another machine differ in their last bits: take those "
+                "along that were stored (latents/ of a run, store=LatentStore(folder) in Python)."
+            )
+        raise ConfigError(text)

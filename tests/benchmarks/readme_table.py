@@ -90,6 +90,7 @@ LABELS = {
     "step_speedup_compiled_or_bf16_min": "Compiled or in bf16, 512 rows and more: the least",
     "step_speedup_width256_fp32": "Networks of width 256, fp32",
     "step_speedup_width256_bf16": "Networks of width 256, bf16",
+    "step_speedup_gpu_min_vs_shimmer_lightning": "On a GPU (H200), fp32: the least",
     "time_to_quality_speedup": "Time to the error of `shimmer` after its tutorial",
     "larger_than_memory_speed_fraction": "10,000,000 rows from files: speed against memory",
     "ddp_gradient_max_abs_difference": "2 and 4 processes against one: largest gradient difference",

@@ -6,6 +6,7 @@ from run_files import CONFIG, things, write_csv
 
 from globalworkspace.benchmark import matmul_peak
 from globalworkspace.cli import main
+from globalworkspace.training.device import pick_device
 
 SMALL = ["--domains", "2,3", "--batch", "16", "--width", "8", "--steps", "4", "--threads", "1"]
 
@@ -52,7 +53,7 @@ def test_a_config_is_measured_as_it_would_be_trained(tmp_path, monkeypatch, scri
 def test_the_table_has_a_line_for_each_size(capsys):
     assert main(["benchmark", *SMALL]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("cpu, 1 threads; matrix products reach")
+    assert printed[0].startswith(f"{pick_device('auto')}, 1 threads; matrix products reach")
     assert printed[1].split() == "domains rows width precision ms from to rows/s peak MiB".split()
     assert len(printed) == 4
 

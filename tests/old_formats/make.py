@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from core_domains import small_table, small_workspace
+from core_domains import small_workspace
 
-from globalworkspace import LatentStore, Trainer, TrainerConfig
+from globalworkspace import LatentStore, Table, Trainer, TrainerConfig
 from globalworkspace.data.shards import finish_shards, write_shards
 from globalworkspace.objectives.translation import Translation
 
@@ -31,7 +32,8 @@ def train(folder, steps=4):
     """Train in `folder`, on from what is there; the workspace and the result."""
     workspace = small_workspace((4, 6), hidden_dim=4, num_layers=1)
     config = TrainerConfig(**(CONFIG | {"steps": steps, "schedule": "constant"}))
-    table = small_table(rows=40, matched=20)
+    columns = load_file(Path(__file__).parent / "columns.safetensors")  # bits differ by machine
+    table = Table.from_columns(columns).match(20, seed=0)
     result = Trainer(config, [Translation()]).fit(workspace, table, run_dir=folder)
     return workspace, result
 

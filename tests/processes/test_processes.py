@@ -8,7 +8,9 @@ import job
 import pytest
 import torch
 
-from globalworkspace.processes import Processes
+from globalworkspace.errors import ConfigError
+from globalworkspace.processes import Processes, own_gpu
+from globalworkspace.training.device import pick_device
 
 HERE = Path(__file__).parent
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -91,3 +93,30 @@ def test_one_process_alone_needs_no_one():
     alone.wait()
     with alone.first_before_others():
         pass
+
+
+@pytest.mark.parametrize(
+    ("gpus", "told", "own"),
+    [
+        (0, {}, None),
+        (1, {}, 0),
+        (2, {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}, 1),
+        (1, {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0"}, None),
+        (1, {"LOCAL_RANK": "1"}, None),
+    ],
+)
+def test_each_process_has_a_gpu_of_its_own_or_none_has(gpus, told, own, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)  # there may be no GPU here
+    for name in ("LOCAL_WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert own_gpu() == own
+    assert pick_device("cpu").type == "cpu"
+    if gpus and own is None:
+        with pytest.raises(ConfigError, match=r"2 processes .* 1 GPU.*device=.cpu"):
+            pick_device("auto")
+    elif gpus:
+        assert pick_device("auto").type == "cuda"
