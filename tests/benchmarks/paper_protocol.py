@@ -36,6 +36,7 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.translation import direction
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import pairs_factor
+from globalworkspace.label_efficiency.factors import Factor
 from globalworkspace.label_efficiency.figure import draw
 from globalworkspace.label_efficiency.jobs import read_lines, run_jobs
 from globalworkspace.label_efficiency.trainings import shown_table
@@ -64,6 +65,12 @@ SETTINGS = (  # contrastive, demi-cycle, cycle beside translation 1
     (0.1, 0.5, 0.1),
     (0.01, 1.0, 0.3),
 )
+
+CLAIMS = {
+    "all four": "pairs_factor_paper_protocol",
+    "default": "pairs_factor_paper_protocol_default",
+}
+Curves = dict[str, dict[int, list[float]]]
 
 
 class SmallestLoss(Callback):
@@ -214,33 +221,45 @@ def page() -> None:
             up="smallest validation loss",
         )
         text += [f"## Pictures and {pairing}", "", f"![losses](label-efficiency/{figure})", ""]
-        curves: dict[str, dict[int, list[float]]] = {}
-        for line in sorted(held, key=lambda x: x["seed"]):
-            total = sum(line["errors"].values())
-            curves.setdefault(line["recipe"], {}).setdefault(line["pairs"], []).append(total)
+        curves = _curves(held)
         text += ["| matched rows | " + " | ".join(curves) + " |", "|---" * (len(curves) + 1) + "|"]
         for n in PAIRS:
             cells = [_cell(points.get(n, [])) for points in curves.values()]
             text.append(f"| {n:,} | " + " | ".join(cells) + " |")
         seeds = min(len(values) for points in curves.values() for values in points.values())
         text += ["", f"Sum of both directions; {seeds} of {SEEDS} seeds so far.", ""]
-        for name, claim in (
-            ("all four", "pairs_factor_paper_protocol"),
-            ("default", "pairs_factor_paper_protocol_default"),
-        ):
+        text += ["Times fewer pairs than translation alone:", ""]
+        directions = list(held[0]["errors"])
+        text.append("| | matched rows | both | " + " | ".join(directions) + " |")
+        text.append("|---" * (len(directions) + 3) + "|")
+        for name, claim in CLAIMS.items():
             for n in sorted(curves.get(name, {})):
-                found = pairs_factor(curves[name], curves["translation alone"], n)
-                text.append(f"- {name}, N = {n:,}: {found} times fewer pairs")
+                found = [
+                    pairs_factor(some[name], some["translation alone"], n)
+                    for some in (curves, *(_curves(held, which) for which in directions))
+                ]
+                text.append(f"| {name} | {n:,} | " + " | ".join(map(str, found)) + " |")
                 if n == JUDGED_AT and pairing == "attributes":
-                    seeds = len(curves[name][n])
-                    ends = (found.low, found.high) if seeds > 1 else (found.value, found.value)
-                    low, middle, high = (
-                        min(v, found.at_least) for v in (ends[0], found.value, ends[1])
-                    )
-                    unit = "x or more" if math.isinf(found.value) else "x"
-                    record(claim, middle, low, high, unit, seeds, COMMAND)
+                    _claim(claim, found[0], len(curves[name][n]))
         text.append("")
     (RESULTS / "paper-protocol.md").write_text("\n".join(text))
+
+
+def _curves(lines: list[dict[str, Any]], which: str | None = None) -> Curves:
+    """Recipe -> N -> the errors of the seeds: of one direction, or the sum of both."""
+    curves: Curves = {}
+    for line in sorted(lines, key=lambda x: x["seed"]):
+        errors = line["errors"]
+        error = sum(errors.values()) if which is None else errors[which]
+        curves.setdefault(line["recipe"], {}).setdefault(line["pairs"], []).append(error)
+    return curves
+
+
+def _claim(name: str, found: Factor, seeds: int) -> None:
+    ends = (found.low, found.high) if seeds > 1 else (found.value, found.value)
+    low, middle, high = (min(v, found.at_least) for v in (ends[0], found.value, ends[1]))
+    unit = "x or more" if math.isinf(found.value) else "x"
+    record(name, middle, low, high, unit, seeds, COMMAND)
 
 
 def _cell(values: list[float]) -> str:
