@@ -14,7 +14,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 root_doc = "index"
-exclude_patterns = ["_build", "README.md", "results/label-efficiency/notes.md"]
+exclude_patterns = ["_build", "README.md", "results/label-efficiency/*.md"]
 source_suffix = {".md": "markdown"}
 html_theme = "furo"
 html_title = "globalworkspace"

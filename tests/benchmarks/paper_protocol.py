@@ -14,7 +14,8 @@ captions it is chosen among its own four settings (6,000 steps), with attributes
     python tests/benchmarks/paper_protocol.py --page                 # from what is there
 
 Writes docs/results/label-efficiency/paper.jsonl as results arrive, then
-docs/results/paper-protocol.md, its figures and the pairs_factor_paper_protocol claims.
+docs/results/paper-protocol.md (with label-efficiency/paper-notes.md at its end), its figures and
+the pairs_factor_paper_protocol claims.
 """
 
 from __future__ import annotations
@@ -301,6 +302,7 @@ def page() -> None:
                 if n == JUDGED_AT and pairing == "attributes":
                     _claim(claim, found[0], len(curves[name][n]))
         text.append("")
+    text += [(HOME / "paper-notes.md").read_text()]
     (RESULTS / "paper-protocol.md").write_text("\n".join(text))
 
 
