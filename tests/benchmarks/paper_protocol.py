@@ -272,15 +272,15 @@ def page() -> None:
         for line in held:  # trained before there was a choice
             if line["recipe"] == "default" and line["pairs"] in tuned and "choice" not in line:
                 line["recipe"] = "default, as it comes"
-        figure = f"paper-{pairing}.png"
+        figure, plural = f"paper-{pairing}.png", f"{pairing.removesuffix('s')}s"
         draw(
             held,
             HOME / figure,
-            title=f"the paper's protocol: pictures and {pairing}",
+            title=f"the paper's protocol: pictures and {plural}",
             across="matched rows",
             up="smallest validation loss",
         )
-        text += [f"## Pictures and {pairing}", "", f"![losses](label-efficiency/{figure})", ""]
+        text += [f"## Pictures and {plural}", "", f"![losses](label-efficiency/{figure})", ""]
         curves = _curves(held)
         text += ["| matched rows | " + " | ".join(curves) + " |", "|---" * (len(curves) + 1) + "|"]
         for n in PAIRS:
