@@ -299,8 +299,9 @@ def page() -> None:
                     for some in (curves, *(_curves(held, which) for which in directions))
                 ]
                 text.append(f"| {name} | {n:,} | " + " | ".join(map(str, found)) + " |")
-                if n == JUDGED_AT and pairing == "attributes":
-                    _claim(claim, found[0], len(curves[name][n]))
+                if n == JUDGED_AT:
+                    suffix = "" if pairing == "attributes" else f"_{plural}"
+                    _claim(claim + suffix, found[0], len(curves[name][n]))
         text.append("")
     text += [(HOME / "paper-notes.md").read_text()]
     (RESULTS / "paper-protocol.md").write_text("\n".join(text))

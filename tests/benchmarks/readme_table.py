@@ -36,6 +36,8 @@ LABELS = {
     "default_worst_ratio_to_supervised": "Error of `default` over `supervised`, the worst of all N",
     "pairs_factor_paper_protocol": "The paper's protocol: times fewer pairs, all four families",
     "pairs_factor_paper_protocol_default": "The paper's protocol: times fewer pairs, `default`",
+    "pairs_factor_paper_protocol_captions": "The same, pictures and captions: all four families",
+    "pairs_factor_paper_protocol_default_captions": "Pictures and captions: `default`",
     "odd_one_out_cross_modal_accuracy": "Odd one out of two pictures and a row of attributes",
     "odd_one_out_best_baseline": "The same, best of three baselines",
     "caption_to_attributes_class_accuracy_without_pairs": (
