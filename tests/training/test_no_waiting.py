@@ -1,7 +1,5 @@
 """Between two log lines nothing waits for the device: no value of a tensor is read in a step."""
 
-import contextlib
-
 import pytest
 import torch
 from core_domains import every_family, small_table, small_workspace, two_views
@@ -17,6 +15,7 @@ from globalworkspace.objectives.translation import Translation
 from globalworkspace.processes import Processes
 from globalworkspace.randomness import LastingChance
 from globalworkspace.standard_table import standardize_table
+from globalworkspace.testing.pretend_device import DEVICE, DeviceMix, PretendDevice
 from globalworkspace.training.captured import _Draws
 from globalworkspace.training.run import Run
 from globalworkspace.training.trainer import Trainer
@@ -91,28 +90,25 @@ def test_a_hidden_read_would_be_noticed(monkeypatch):
         run._step()
 
 
-def walk_elsewhere(run, monkeypatch):
-    """Losses and gradient as they are captured, on a device that is not the CPU: `meta`, which
-    holds no values and refuses what lies on the CPU."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    meta = torch.device("meta")
+def walk_elsewhere(run):
+    """Losses and gradient as they are captured, on a pretended device."""
     batch = run.sampler.batch(1)
-    there = Batch(batch.segments, {n: x.to(meta) for n, x in batch.latents.items()}, ())
-    run.workspace.to(meta)
-    run.orchestrator.to(meta)
-    weights = torch.ones(len(run.orchestrator.names), device=meta)
-    draws, chance = _Draws(meta), LastingChance(0, 1)
-    for answers in (lambda: [], draws.next):
-        with draws.answered(answers()):
-            report = run.orchestrator.report(there, 1, chance, weights)
-    report.total.backward()
-    return report
+    with PretendDevice() as device:
+        device.place(run.workspace)
+        device.place(run.orchestrator)
+        there = Batch(batch.segments, {n: device.move(x) for n, x in batch.latents.items()}, ())
+        weights = device.move(torch.ones(len(run.orchestrator.names)))
+        draws, chance = _Draws(DEVICE), LastingChance(0, 1)
+        for answers in (lambda: [], draws.next):
+            with draws.answered(answers()):
+                report = run.orchestrator.report(there, 1, chance, weights)
+        report.total.backward()
+        return report.total.device
 
 
 @pytest.mark.parametrize("fusion", ["random-softmax", "single", "mean", "attention"])
-def test_all_that_a_captured_step_makes_lies_on_its_device(fusion, monkeypatch):
-    report = walk_elsewhere(ready_run(fusion, every_family()), monkeypatch)
-    assert report.total.device.type == "meta"
+def test_all_that_a_captured_step_makes_lies_on_its_device(fusion):
+    assert walk_elsewhere(ready_run(fusion, every_family())) == DEVICE
 
 
 def test_what_lies_elsewhere_would_be_noticed(monkeypatch):
@@ -121,8 +117,8 @@ def test_what_lies_elsewhere_would_be_noticed(monkeypatch):
         return subsets.bitwise_right_shift(torch.arange(sources)[:, None]).remainder_(2) == 1
 
     monkeypatch.setattr(routes, "_drawn_sources", on_the_cpu)
-    with pytest.raises(RuntimeError, match="device"):
-        walk_elsewhere(ready_run(families=every_family()), monkeypatch)
+    with pytest.raises(DeviceMix, match="device"):
+        walk_elsewhere(ready_run(families=every_family()))
 
 
 def test_losses_are_read_when_they_are_logged_and_not_before(monkeypatch):
