@@ -33,7 +33,7 @@ def job_key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
     """Of a job: equal if it would give the same line."""
     known: dict[str, Any] = {name: shared[name] for name in ("data", "latents", "reserved")}
     if "recipe" in job:
-        used, choice = _used(job)
+        used, choice = chosen_recipe(job)
         objectives = used.objectives(job["pairs"], job["steps"], **choice["strengths"])
         known = dict(shared) | {
             "objectives": [described(objective) for objective in objectives],
@@ -45,7 +45,7 @@ def job_key(shared: Mapping[str, Any], job: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _used(job: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
+def chosen_recipe(job: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a job, and what its choice means: `strengths` and `weight_decay`."""
     used = recipe(job["recipe"]).for_pairs(job["pairs"])
     strengths = dict(used.choices[job["choice"]])
@@ -122,7 +122,7 @@ def table_of_rows(
 def _train(
     job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
 ) -> dict[str, Any]:
-    used, choice = _used(job)
+    used, choice = chosen_recipe(job)
     table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
     share = min(shared["held_out"], shared["most_held_out"] / job["pairs"])
     training, validation = table.hold_out(share, seed=job["seed"])

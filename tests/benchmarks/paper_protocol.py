@@ -42,13 +42,13 @@ from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL
 from globalworkspace.label_efficiency.factors import Factor
 from globalworkspace.label_efficiency.figure import draw
 from globalworkspace.label_efficiency.jobs import read_lines, run_jobs
-from globalworkspace.label_efficiency.trainings import shown_table
+from globalworkspace.label_efficiency.trainings import chosen_recipe, shown_table
 from globalworkspace.objectives.base import Objective
 from globalworkspace.objectives.contrastive import Contrastive
 from globalworkspace.objectives.cycle import Cycle
 from globalworkspace.objectives.demi_cycle import DemiCycle
 from globalworkspace.objectives.translation import Translation
-from globalworkspace.recipes import recipe, usual_decay
+from globalworkspace.recipes import recipe
 from globalworkspace.standard_table import standardize_table
 from globalworkspace.training.callbacks import Callback, Training
 
@@ -70,7 +70,6 @@ SETTINGS = (  # contrastive, demi-cycle, cycle beside translation 1
     (0.01, 1.0, 0.3),
 )
 
-OURS = recipe("default")
 CLAIMS = {
     "all four": "pairs_factor_paper_protocol",
     "default": "pairs_factor_paper_protocol_default",
@@ -129,17 +128,13 @@ def start(pairing: str, cache: str, caption_cache: str, device: str) -> None:
     _HELD["domains"] = GivenLatents.of({name: modules[name] for name in names})
 
 
-def strengths(job: dict[str, Any]) -> dict[str, float]:
-    """What a choice of `default` changes of its objectives."""
-    return {k: v for k, v in OURS.choices[job.get("choice", 0)].items() if k != "decay"}
-
-
 def families(job: dict[str, Any]) -> list[Objective]:
     """The objectives of a job."""
     if job["recipe"] == "translation alone":
         return [Translation(1.0)]
     if job["recipe"] == "default":
-        return OURS.objectives(job["pairs"], job["steps"], **strengths(job))
+        ours, choice = chosen_recipe({"choice": 0} | job)
+        return ours.objectives(job["pairs"], job["steps"], **choice["strengths"])
     contrastive, demi, cycle = SETTINGS[job["setting"]]
     return [Translation(1.0), Contrastive(contrastive), DemiCycle(demi), Cycle(cycle)]
 
@@ -171,7 +166,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         return closed_form(job)
     table = shown_table(_HELD["latents"], job["pairs"], PAIRS[-1], job["seed"])
     ours = job["recipe"] == "default"
-    decay = usual_decay(job["pairs"]) * OURS.choices[job.get("choice", 0)].get("decay", 1.0)
+    decay = chosen_recipe({"choice": 0} | job)[1]["weight_decay"] if ours else 5e-5
     workspace = GlobalWorkspace(_HELD["domains"], dim=32, hidden_dim=128, seed=job["seed"])
     validation = Table.from_columns(_HELD["validation"])
     smallest = SmallestLoss(validation, job["steps"] if ours else PATIENCE)
@@ -180,7 +175,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         batch_size=128,
         unmatched_batch_size=0 if job["recipe"] == "translation alone" else 256 if ours else 128,
         learning_rate=1e-2 if ours else 1e-3,
-        weight_decay=decay if ours else 5e-5,
+        weight_decay=decay,
         schedule="cosine" if ours else "constant",
         ema=0.995 if ours else 0.0,
         validate_every=250,
@@ -247,7 +242,7 @@ def chosen(common: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """The choice of `default` that does best in a short training; none for the first one."""
     jobs = [
         common | {"steps": DEFAULT_TRIAL_STEPS} | ({"choice": c} if c else {})
-        for c in range(len(OURS.choices))
+        for c in range(len(recipe("default").choices))
     ]
     tried = run(common["pairing"], jobs, args)
     best = min(range(len(tried)), key=lambda c: sum(tried[c]["errors"].values()))
