@@ -111,6 +111,8 @@ def current_processes() -> Processes:
             f"{size} processes were started, and this torch was built without torch.distributed. "
             "Start one process, or install another torch."
         )
+    # imported later, its functions would hold the group as a default argument, and end it too late
+    import torch.distributed.nn
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 

@@ -119,9 +119,16 @@ def killed(folder, kills):
     return weights(workspace)
 
 
+def group_threads():
+    """The names of this process's threads that serve a gloo group; Linux tells them."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def note_the_group(folder):
-    """Write down whether this process still holds its group when it ends."""
-    state = "held" if torch.distributed.is_initialized() else "left"
+    """Write down whether this process still holds its group, or threads of it, when it ends."""
+    held = torch.distributed.is_initialized() or group_threads()
+    state = "held" if held else "left"
     (folder / f"group-{os.environ['RANK']}").write_text(state)
 
 
@@ -130,6 +137,7 @@ def main():
     folder = Path(sys.argv[1])
     atexit.register(note_the_group, folder)  # before the group is joined: called after its own
     me = current_processes()
+    assert group_threads() or sys.platform != "linux"
     if len(sys.argv) > 2:
         found = killed(folder, json.loads(sys.argv[2]))
     else:
