@@ -8,10 +8,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from globalworkspace.closed_form import cca, ridge
+from globalworkspace.data.table import Table
+from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.retrieval import recall_at
 from globalworkspace.evaluation.translation import direction, normalized_error
 from globalworkspace.kernel_ridge import kernel_ridge
 from globalworkspace.latents import LatentSpec
+from globalworkspace.workspace import GlobalWorkspace
 
 Latents = Mapping[str, Tensor]
 """Domain -> standard latents (N, A)."""
@@ -21,6 +24,20 @@ GALLERY = 1000
 """Items to choose from in retrieval, as `evaluation.retrieval` has it."""
 LARGEST_KERNEL = 2500
 """Matched rows up to which kernel ridge is fitted: its cost grows with their cube."""
+
+
+def workspace_of_units(domains: Mapping[str, DomainModule], shown: Table) -> GlobalWorkspace:
+    """An untrained workspace that knows the units of the rows shown, for `standardize_table`."""
+    workspace = GlobalWorkspace(domains, dim=1)
+    workspace.fit_standardizers({name: shown[name].take(shown.rows_with(name)) for name in shown})
+    return workspace
+
+
+def known_rows(shown: Table) -> tuple[Latents, Latents]:
+    """What a closed form is given of a standard table: its matched rows, and all of each domain."""
+    matched = shown.matched_rows()
+    pairs = {name: shown[name].take(matched) for name in shown}
+    return pairs, {name: shown[name].take(shown.rows_with(name)) for name in shown}
 
 
 def baseline(

@@ -18,7 +18,7 @@ from globalworkspace.domain import DomainModule
 from globalworkspace.evaluation.retrieval import retrieval
 from globalworkspace.evaluation.translation import translation_error
 from globalworkspace.given_latents import GivenLatents
-from globalworkspace.label_efficiency.baselines import baseline
+from globalworkspace.label_efficiency.baselines import baseline, known_rows, workspace_of_units
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.base import described
 from globalworkspace.recipes import Recipe, recipe, usual_decay
@@ -157,17 +157,13 @@ def _solve(
     job: Mapping[str, Any], shared: Mapping[str, Any], domains: Mapping[str, DomainModule]
 ) -> dict[str, Any]:
     table = shown_table(_HELD["training"], job["pairs"], shared["reserved"], job["seed"])
-    workspace = GlobalWorkspace(domains, dim=1)
-    workspace.fit_standardizers(
-        {name: table[name].cells[table[name].first[table[name].present]] for name in table}
-    )
-    known = standardize_table(workspace, table)
+    workspace = workspace_of_units(domains, table)
+    pairs, everything = known_rows(standardize_table(workspace, table))
     test = standardize_table(workspace, Table.from_columns(_HELD["test"]))
-    rows = torch.arange(job["pairs"])
     return baseline(
         job["baseline"],
-        {name: known[name].take(rows) for name in known},
-        {name: known[name].take(known.rows_with(name)) for name in known},
+        pairs,
+        everything,
         {name: test[name].cells for name in test},
         {name: workspace.spec(name) for name in test},
         job["seed"],

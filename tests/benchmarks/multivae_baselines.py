@@ -21,8 +21,8 @@ from label_efficiency import HOME, PAIRS, ROOT, ROWS, TEST_ROWS, latents, specia
 from results_page import measured
 from safetensors.torch import save_file
 
-from globalworkspace import GlobalWorkspace
 from globalworkspace.given_latents import GivenLatents
+from globalworkspace.label_efficiency.baselines import workspace_of_units
 from globalworkspace.label_efficiency.grid import TUNING_SEED
 from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.label_efficiency.trainings import shown_table
@@ -56,10 +56,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         job["seed"],
     )
     training, validation = table.hold_out(min(0.2, 1000 / job["pairs"]), seed=job["seed"])
-    workspace = GlobalWorkspace(_HELD["domains"], dim=1)
-    workspace.fit_standardizers(
-        {n: training[n].cells[training[n].first[training[n].present]] for n in training}
-    )
+    workspace = workspace_of_units(_HELD["domains"], training)
     flat = {}
     for part, some in (("seen", training), ("validation", validation), ("test", _HELD["test"])):
         standard = standardize_table(workspace, some)

@@ -38,7 +38,12 @@ from globalworkspace import GlobalWorkspace, Table, Trainer, TrainerConfig
 from globalworkspace.evaluation.translation import direction
 from globalworkspace.given_latents import GivenLatents
 from globalworkspace.label_efficiency import pairs_factor
-from globalworkspace.label_efficiency.baselines import BASELINES, LARGEST_KERNEL
+from globalworkspace.label_efficiency.baselines import (
+    BASELINES,
+    LARGEST_KERNEL,
+    known_rows,
+    workspace_of_units,
+)
 from globalworkspace.label_efficiency.factors import Factor
 from globalworkspace.label_efficiency.figure import draw
 from globalworkspace.label_efficiency.jobs import read_lines, run_jobs
@@ -142,21 +147,17 @@ def families(job: dict[str, Any]) -> list[Objective]:
 def closed_form(job: dict[str, Any]) -> dict[str, Any]:
     """A closed form from the same rows, tuned on the matched ones; its losses are no minima."""
     table = shown_table(_HELD["latents"], job["pairs"], PAIRS[-1], job["seed"])
-    workspace = GlobalWorkspace(_HELD["domains"], dim=1)
-    workspace.fit_standardizers({n: table[n].take(table.rows_with(n)) for n in table})
-    seen = standardize_table(workspace, table)
+    workspace = workspace_of_units(_HELD["domains"], table)
+    rows = known_rows(standardize_table(workspace, table))
     judged = standardize_table(workspace, Table.from_columns(_HELD["validation"]))
-    matched = table.matched_rows()
-    pairs = {name: seen[name].take(matched) for name in seen}
-    everything = {name: seen[name].take(seen.rows_with(name)) for name in seen}
     losses = {}
-    for source in seen:
-        for target in seen:
+    for source in judged:
+        for target in judged:
             if target != source:
-                parts = (pairs, everything, source, target, job["seed"])
-                told = BASELINES[job["recipe"]](*parts)[0](judged[source].cells)
-                rows = workspace.spec(target).loss(told.float(), judged[target].cells)
-                losses[direction((source,), target)] = float(rows.mean())
+                translate, _ = BASELINES[job["recipe"]](*rows, source, target, job["seed"])
+                told = translate(judged[source].cells).float()
+                each = workspace.spec(target).loss(told, judged[target].cells)
+                losses[direction((source,), target)] = float(each.mean())
     return {"errors": losses}
 
 
