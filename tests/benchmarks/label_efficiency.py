@@ -4,7 +4,8 @@ Every recipe and every closed form sees the same rows: N matched ones of 500,000
 counted), the others in one domain only, half of them each. Every recipe has the same networks, the
 same number of settings tried for each N on a seed of its own and chosen on held-out matched rows,
 and as much compute. Errors are normalised squared errors of latents on 10,000 test rows. JMVAE and
-MoPoE are multivae's, with our networks' bodies (multivae_baselines.py).
+MoPoE are multivae's, with our networks' bodies (multivae_baselines.py), on three seeds; all else
+is on five.
 
     python tests/benchmarks/label_efficiency.py             # hours; goes on where it was stopped
     python tests/benchmarks/label_efficiency.py --page      # the page from what is there
