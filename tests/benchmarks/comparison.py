@@ -61,6 +61,7 @@ from globalworkspace import GlobalWorkspace
 from globalworkspace.closed_form import retrieval_error, split_folds
 from globalworkspace.evaluation.downstream import learn
 from globalworkspace.evaluation.retrieval import recall_at
+from globalworkspace.label_efficiency.baselines import workspace_of_units
 from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.label_efficiency.trainings import (
     shown_table,
@@ -139,9 +140,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
         workspace = trained(data, method, known, pairs, job["setting"], seed)
         made = joined_by_training(workspace, known, method)
     else:
-        workspace = GlobalWorkspace(data.domains, dim=1)
-        present = {name: known.rows_with(name) for name in known}
-        workspace.fit_standardizers({name: known[name].take(present[name]) for name in known})
+        workspace = workspace_of_units(data.domains, known)
         made = joined_in_closed_form(workspace, known, method, seed)
     return judged(workspace, made, job["set"], seed)
 

@@ -36,6 +36,7 @@ from globalworkspace import Augmentation, GlobalWorkspace, Table, Trainer, Train
 from globalworkspace.closed_form import cca, retrieval_error, ridge, split_folds
 from globalworkspace.evaluation.retrieval import recall_at, retrieval, states
 from globalworkspace.label_efficiency import interval
+from globalworkspace.label_efficiency.baselines import workspace_of_units
 from globalworkspace.label_efficiency.jobs import run_jobs
 from globalworkspace.latents import LatentSpec
 from globalworkspace.objectives.contrastive import Contrastive
@@ -164,9 +165,8 @@ def closed_form(
     data: SmallSet, method: str, rows: Tensor, test: Table
 ) -> dict[str, dict[int, float]]:
     """Ridge or CCA on the same pairs."""
-    workspace = GlobalWorkspace(data.domains, dim=1)
     known = table(data.training, rows)
-    workspace.fit_standardizers({name: known[name].cells for name in known})
+    workspace = workspace_of_units(data.domains, known)
     pieces = [standardize_table(workspace, part) for part in (known, test)]
     (x, y), (x_test, y_test) = (
         tuple(part[name].take(torch.arange(len(part))) for name in part) for part in pieces
